@@ -1,0 +1,54 @@
+# On a bare machine with Python and git: `make repro` reproduces the default run, `make test` checks everything.
+PYTHON ?= python3.11
+VENV := $(CURDIR)/.venv
+# Stages are started as `python ...`: the venv must come first, or they would run under another Python.
+export PATH := $(VENV)/bin:$(PATH)
+export DVC_NO_ANALYTICS := 1
+# uv does not read pip's setting; where one offers a CPU build of torch, the lock's version is satisfied by it.
+export UV_FIND_LINKS := $(PIP_FIND_LINKS)
+READY := $(VENV)/.ready
+
+.PHONY: venv repro test test-fast show bench lint lock clean
+
+venv: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check uv
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --requirement requirements.lock
+	$(VENV)/bin/uv pip install --quiet --python $(VENV)/bin/python --no-deps --no-build-isolation --editable .
+	touch $(READY)
+
+repro: venv
+	truing plan --check
+	dvc repro
+	truing show
+
+show: venv
+	dvc exp show --drop 'plan\.|^data/|^models/|^src/|^stages/|^schemas/|^metrics/(plots|report|results)|requirements' --no-pager
+
+test: lint
+	pytest -n 2 --dist worksteal
+
+test-fast: venv
+	pytest -n 2 --dist worksteal -m "not slow and not browser"
+
+lint: venv
+	ruff check .
+	ruff format --check .
+	typos
+	lint-imports
+	mypy
+	truing plan --check
+
+bench: venv
+	OMP_NUM_THREADS=1 python benchmarks/null_scoring.py
+	OMP_NUM_THREADS=1 python benchmarks/tracing.py
+
+# torch pulls CUDA packages on a machine with a GPU build by its own exact pins; they must not be in a portable lock.
+lock: venv
+	uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate requirements.in \
+		| grep -vE '^(nvidia-|triton=|cuda-)' > requirements.lock
+
+clean:
+	rm -rf .scratch logs .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,1 @@
+"""Digests, seeds, files, errors and the pinned environment. Imports nothing else of ours."""

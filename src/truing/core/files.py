@@ -1,0 +1,254 @@
+"""Every read and write of the project: canonical bytes, atomic renames, and the layout of outputs.
+
+A writer writes under a scratch folder of the same project and renames into place, so that a killed
+process or a full disk leaves nothing half-written under `data/`, `models/` or `metrics/`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from truing.core.digests import canonical_json
+from truing.core.errors import TruingError
+
+Row = dict[str, Any]
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` (default: the working directory) that holds a `dvc.yaml`."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "dvc.yaml").is_file():
+            return folder
+    raise TruingError(
+        f"{here}: no dvc.yaml here or above",
+        "a checkout of a truing project",
+        "change into the project's folder and run the command again",
+    )
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a project keeps each output. Only stages, commands and this module know these paths."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def plan(self) -> Path:
+        return self.root / "plan.yaml"
+
+    @property
+    def scratch(self) -> Path:
+        return self.root / ".scratch"
+
+    def base(self, key: str) -> Path:
+        return self.root / "models" / "base" / key
+
+    def corpus(self, key: str) -> Path:
+        return self.root / "data" / "corpora" / f"{key}.jsonl"
+
+    def card(self, key: str) -> Path:
+        return self.root / "data" / "corpora" / f"{key}.card.json"
+
+    def signal(self, key: str) -> Path:
+        return self.root / "data" / "signals" / f"{key}.parquet"
+
+    def manifest(self, key: str) -> Path:
+        return self.root / "data" / "manifests" / f"{key}.parquet"
+
+    def train(self, group: str, seed: int) -> Path:
+        return self.root / "models" / group / str(seed)
+
+    def responses(self, key: str) -> Path:
+        return self.root / "data" / "responses" / key
+
+    def judgements(self, key: str) -> Path:
+        return self.root / "data" / "judgements" / key
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "metrics" / "report"
+
+
+def meta_path(table: Path) -> Path:
+    """The JSON document beside a Parquet table; it is written last and means the table is complete."""
+    return table.with_name(f"{table.stem}.meta.json")
+
+
+def _scratch_for(target: Path) -> Path:
+    for folder in target.absolute().parents:
+        if (folder / "dvc.yaml").is_file():
+            scratch = folder / ".scratch" / "tmp"
+            scratch.mkdir(parents=True, exist_ok=True)
+            if os.stat(scratch).st_dev == os.stat(_existing(target.parent)).st_dev:
+                return scratch
+            break
+    # Outside a project, or with data/ mounted from another disk, only the target's own folder can be renamed from.
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target.parent
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _full_disk(error: OSError, target: Path) -> TruingError:
+    return TruingError(
+        f"{target}: {error.strerror or error}",
+        "room to write the output; nothing of it was left behind",
+        "free space on this disk and run the stage again",
+    )
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Yield a temporary path; rename it to `target` if the block succeeds, remove it if not."""
+    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=_scratch_for(target))
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes files private; an output has the permissions of any other file.
+        temporary.chmod(0o666 & ~_umask())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _full_disk(error, target) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(target: Path) -> Iterator[Path]:
+    """Yield a temporary folder; it replaces `target` as a whole if the block succeeds."""
+    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=_scratch_for(target)))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    except OSError as error:
+        raise _full_disk(error, target) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def sweep(root: Path) -> None:
+    """Remove what a killed process left in the scratch folder for temporary outputs."""
+    shutil.rmtree(root / ".scratch" / "tmp", ignore_errors=True)
+
+
+def write_bytes(target: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    with atomic_file(target) as path:
+        path.write_bytes(data)
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write UTF-8 text atomically, with `\\n` line ends."""
+    write_bytes(target, text.encode("utf-8"))
+
+
+def write_json(target: Path, value: object) -> None:
+    """Write a JSON document atomically: sorted keys, two spaces, a final newline."""
+    text = json.dumps(value, sort_keys=True, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(target, text + "\n")
+
+
+def write_jsonl(target: Path, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Write canonical JSON lines atomically from any iterable, in constant memory; return the row count."""
+    count = 0
+    with atomic_file(target) as path, path.open("wb") as stream:
+        for row in rows:
+            stream.write(canonical_json(row) + b"\n")
+            count += 1
+    return count
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON document."""
+    try:
+        return json.loads(path.read_bytes().decode("utf-8"))
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise _damaged(path, str(error)) from error
+
+
+def read_jsonl(path: Path) -> Iterator[Row]:
+    """Yield the rows of a JSON-lines file one by one.
+
+    Raises:
+        TruingError: naming the file and the line, for a byte-order mark, invalid UTF-8, a line that is
+            not a JSON object, or a last line cut off.
+    """
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    with stream:
+        for number, line in enumerate(stream, start=1):
+            yield _parse_line(path, number, line)
+
+
+def _parse_line(path: Path, number: int, line: bytes) -> Row:
+    if number == 1 and line.startswith(b"\xef\xbb\xbf"):
+        raise _damaged(path, "line 1 starts with a byte-order mark", "save it as UTF-8 without a byte-order mark")
+    try:
+        row = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise _damaged(path, f"line {number} is not UTF-8: {error}", "convert the file to UTF-8") from error
+    except json.JSONDecodeError as error:
+        raise _damaged(path, f"line {number} is not JSON: {error}; it may have been cut off") from error
+    if not isinstance(row, dict):
+        raise _damaged(path, f"line {number} holds {type(row).__name__}, not an object")
+    return row
+
+
+def _missing(path: Path) -> TruingError:
+    return TruingError(f"{path}: no such file", "the output of an earlier stage, or a source file", "run `dvc repro`, or correct the path")
+
+
+def _damaged(path: Path, what: str, fix: str = "restore the file from its source") -> TruingError:
+    return TruingError(f"{path}: {what}", "one JSON object a line, in UTF-8", fix)
+
+
+def read_yaml(path: Path) -> Any:
+    """Read a YAML document with the safe loader."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise _missing(path) from error
+    except yaml.YAMLError as error:
+        raise TruingError(f"{path}: not valid YAML: {error}", "a YAML mapping", "correct the line named above") from error
+
+
+def dump_yaml(value: object) -> str:
+    """The one YAML form that we write: sorted keys, block style, no line folding."""
+    return yaml.safe_dump(value, sort_keys=True, default_flow_style=False, allow_unicode=True, width=10_000)
