@@ -73,7 +73,9 @@ def check_frame(name: str, frame: pd.DataFrame, where: object) -> pd.DataFrame:
         return frame_schema(name).validate(frame, lazy=True)
     except SchemaErrors as error:
         cases = error.failure_cases
-        lines = [f"column {c.column}: {c.check} failed for {c.failure_case!r} (row {c.index})" for c in cases.head(MAX_EXAMPLES).itertuples()]
+        lines = [
+            f"column {c.column}: {c.check} failed for {c.failure_case!r} (row {c.index})" for c in cases.head(MAX_EXAMPLES).itertuples()
+        ]
         raise TruingError(
             f"{where}: {some(lines)}", f"what schemas/{name}.schema.json asks for", "mend the rows named above", Exit.REFUSED
         ) from error

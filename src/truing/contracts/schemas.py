@@ -78,4 +78,6 @@ def check_rows(name: str, rows: Iterable[Mapping[str, Any]], where: object) -> I
 
 def _refused(name: str, where: object, problems: list[str]) -> TruingError:
     shown = "\n    ".join(problems[:MAX_EXAMPLES])
-    return TruingError(f"{where}:\n    {shown}", f"what schemas/{name}.schema.json asks for", "mend the rows or fields named above", Exit.REFUSED)
+    return TruingError(
+        f"{where}:\n    {shown}", f"what schemas/{name}.schema.json asks for", "mend the rows or fields named above", Exit.REFUSED
+    )

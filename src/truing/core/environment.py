@@ -48,7 +48,7 @@ def pin(threads: int) -> None:
             "import torch inside functions, never at the top of a stage",
         )
     os.environ.update(wanted)
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - this interpreter, these arguments
 
 
 def versions() -> Mapping[str, str]:

@@ -45,46 +45,59 @@ class Layout:
 
     @property
     def params(self) -> Path:
+        """Values that a person edits."""
         return self.root / "params.yaml"
 
     @property
     def plan(self) -> Path:
+        """The generated plan."""
         return self.root / "plan.yaml"
 
     @property
     def scratch(self) -> Path:
+        """Resumable state and caches; never an output."""
         return self.root / ".scratch"
 
     def base(self, key: str) -> Path:
+        """Folder of a base model."""
         return self.root / "models" / "base" / key
 
     def corpus(self, key: str) -> Path:
+        """Rows of a corpus."""
         return self.root / "data" / "corpora" / f"{key}.jsonl"
 
     def card(self, key: str) -> Path:
+        """Card of a corpus, written after its rows."""
         return self.root / "data" / "corpora" / f"{key}.card.json"
 
     def signal(self, key: str) -> Path:
+        """Table of a signal."""
         return self.root / "data" / "signals" / f"{key}.parquet"
 
     def manifest(self, key: str) -> Path:
+        """Table of a manifest."""
         return self.root / "data" / "manifests" / f"{key}.parquet"
 
     def train(self, group: str, seed: int) -> Path:
+        """Folder of one seed's adapter."""
         return self.root / "models" / group / str(seed)
 
     def responses(self, key: str) -> Path:
+        """Folder of a respond node."""
         return self.root / "data" / "responses" / key
 
     def judgements(self, key: str) -> Path:
+        """Folder of a judge node."""
         return self.root / "data" / "judgements" / key
 
     @property
     def metrics(self) -> Path:
+        """Folder of the result table, plots, summary and report."""
         return self.root / "metrics"
 
     @property
     def report(self) -> Path:
+        """Folder of the pages."""
         return self.root / "metrics" / "report"
 
 
@@ -121,7 +134,7 @@ def _full_disk(error: OSError, target: Path) -> TruingError:
 @contextmanager
 def atomic_file(target: Path) -> Iterator[Path]:
     """Yield a temporary path; rename it to `target` if the block succeeds, remove it if not."""
-    handle, name = tempfile.mkstemp(prefix=".tmp-", suffix=target.suffix, dir=_scratch_for(target))
+    handle, name = tempfile.mkstemp(prefix=_prefix(), suffix=target.suffix, dir=_scratch_for(target))
     os.close(handle)
     temporary = Path(name)
     try:
@@ -139,7 +152,7 @@ def atomic_file(target: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
     """Yield a temporary folder; it replaces `target` as a whole if the block succeeds."""
-    temporary = Path(tempfile.mkdtemp(prefix=".tmp-", dir=_scratch_for(target)))
+    temporary = Path(tempfile.mkdtemp(prefix=_prefix(), dir=_scratch_for(target)))
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
@@ -159,9 +172,25 @@ def _umask() -> int:
     return current
 
 
+def _prefix() -> str:
+    return f".tmp-{os.getpid()}-"
+
+
 def sweep(root: Path) -> None:
-    """Remove what a killed process left in the scratch folder for temporary outputs."""
-    shutil.rmtree(root / ".scratch" / "tmp", ignore_errors=True)
+    """Remove the temporary outputs of processes that are no longer running; a killed stage leaves some."""
+    for path in (root / ".scratch" / "tmp").glob(".tmp-*"):
+        if not _running(int(path.name.split("-")[1])):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def _running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_bytes(target: Path, data: bytes) -> None:
@@ -171,7 +200,7 @@ def write_bytes(target: Path, data: bytes) -> None:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write UTF-8 text atomically, with `\\n` line ends."""
+    """Write UTF-8 text atomically, its line ends as they are."""
     write_bytes(target, text.encode("utf-8"))
 
 

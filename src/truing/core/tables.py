@@ -52,3 +52,10 @@ def read_parquet_batches(path: Path, rows: int = 65_536) -> Iterator[pd.DataFram
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(rows):
             yield batch.to_pandas()
+
+
+def records(path: Path) -> Iterator[dict[str, object]]:
+    """Yield a table's rows as plain JSON values, null where a cell is missing."""
+    with pq.ParquetFile(path) as table:
+        for batch in table.iter_batches():
+            yield from batch.to_pylist()

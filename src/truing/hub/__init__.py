@@ -1,0 +1,1 @@
+"""Cards, gates and push: what goes to the Hub carries its proof."""

@@ -1,0 +1,30 @@
+"""A rule: does the completion say what the item's reference says, after trimming and case folding?"""
+
+from __future__ import annotations
+
+from truing.core.files import Row
+from truing.core.registry import Params
+from truing.judges import Verdict, judge
+
+
+class ExactMatchParams(Params):
+    """How strictly the two strings are compared."""
+
+    ignore_case: bool = True
+    strip: str = " \t\n.!"
+
+
+@judge("exact_match", ExactMatchParams)
+def exact_match(cfg: ExactMatchParams, item: Row, answer: Row) -> Verdict:
+    """`match` (1) or `differs` (0); a truncated answer has no verdict, and neither has an item without a reference."""
+    if answer["finish_reason"] == "length":
+        return Verdict(None, None, "truncated")
+    if item["reference"] is None or answer["completion"] is None:
+        return Verdict(None, None, "parse")
+    same = _plain(answer["completion"], cfg) == _plain(item["reference"], cfg)
+    return Verdict("match", 1.0) if same else Verdict("differs", 0.0)
+
+
+def _plain(text: str, cfg: ExactMatchParams) -> str:
+    trimmed = text.strip(cfg.strip)
+    return trimmed.casefold() if cfg.ignore_case else trimmed

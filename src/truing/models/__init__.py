@@ -1,0 +1,1 @@
+"""Base models, chat encoding, label tokens and scoring."""

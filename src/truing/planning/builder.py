@@ -1,0 +1,162 @@
+"""The plan under construction: nodes by verb and key; equal nodes merge, whichever study asked for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from truing.core.digests import digest
+from truing.core.errors import TruingError
+from truing.core.files import Layout, meta_path
+from truing.planning.nodes import ABSENT, KEY, MODELS, Cell, Node
+from truing.planning.params import Settings
+from truing.studies import Model
+
+_LAYOUT = Layout(Path())
+
+
+@dataclass
+class Builder:
+    """Implements `studies.StudyPlan`; see there for what each method means."""
+
+    settings: Settings
+    study: str = ""
+    nodes: dict[str, dict[str, Node]] = field(default_factory=lambda: {verb: {} for verb in MODELS})
+    cells: list[Cell] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        return self.settings.run.seeds
+
+    def base(self, config: str, heldout: str | None = None) -> Model:
+        entry = self.settings.entry("base", config)
+        source = entry.structure.get("corpus")
+        corpus = self.corpus(source, heldout) if source else None
+        return Model(self._add("base", config, config, {"corpus": corpus}, _corpus_deps(corpus)))
+
+    def corpus(self, config: str, heldout: str | None = None) -> str:
+        return self._add("corpus", config, config, {"heldout": heldout}, _corpus_deps(heldout))
+
+    def signal(
+        self, config: str, *, corpus: str, responses: str | None = None, model: Model | None = None, after: str | None = None
+    ) -> str:
+        fields = {"corpus": corpus, "responses": responses, "model": model.name if model else None, "after": after}
+        deps = {
+            **_corpus_deps(corpus),
+            "responses": _path(_LAYOUT.responses(responses)) if responses else ABSENT,
+            "model": model_path(model),
+            "after": _path(_LAYOUT.signal(after)) if after else ABSENT,
+        }
+        return self._add("signal", f"{corpus}-{config}", config, fields, deps)
+
+    def manifest(self, config: str, *, corpus: str, evidence: str | None = None, source: str | None = None) -> str:
+        deps = {
+            **_corpus_deps(corpus),
+            "evidence": _path(_LAYOUT.signal(evidence)) if evidence else ABSENT,
+            "evidence_meta": _path(meta_path(_LAYOUT.signal(evidence))) if evidence else ABSENT,
+            "source": _path(_LAYOUT.manifest(source)) if source else ABSENT,
+        }
+        return self._add("manifest", f"{corpus}-{config}", config, {"corpus": corpus, "evidence": evidence, "source": source}, deps)
+
+    def train(self, config: str, *, parent: Model, data: str, seed: int) -> Model:
+        manifest = self.nodes["manifest"][data].model_dump()
+        entry = self.settings.entry("train", config)
+        group = _key(f"{parent.name}-{data}-{config}")
+        fields = {
+            "group": group,
+            "seed": seed,
+            "phase": entry.plugin.name,
+            "base": parent.base,
+            "corpus": manifest["corpus"],
+            "manifest": data,
+            "parent": f"{parent.group}-{parent.seed}" if parent.group else None,
+        }
+        deps = {
+            **_corpus_deps(manifest["corpus"]),
+            "manifest": _path(_LAYOUT.manifest(data)),
+            "base": _path(_LAYOUT.base(parent.base)),
+            "parent": model_path(parent) if parent.group else ABSENT,
+        }
+        self._add("train", f"{group}-{seed}", config, fields, deps)
+        return Model(parent.base, group, seed, entry.plugin.name)
+
+    def respond(self, config: str, *, model: Model, corpus: str, condition: str | None = None) -> str:
+        fields = {"base": model.base, "group": model.group, "phase": model.phase, "corpus": corpus}
+        deps = {
+            **_corpus_deps(corpus),
+            "base": _path(_LAYOUT.base(model.base)),
+            "group": f"models/{model.group}" if model.group else ABSENT,
+        }
+        key = _key(f"{model.name}-{config}")
+        seeds = self.nodes["respond"][key].model_dump()["seeds"] if key in self.nodes["respond"] else ()
+        # One node answers for all seeds of its group, so that the base model loads once.
+        self.nodes["respond"].pop(key, None)
+        union = tuple(sorted({*seeds, *([model.seed] if model.seed is not None else [])}))
+        key = self._add("respond", key, config, {**fields, "seeds": union}, deps)
+        self._cell(condition, model.phase, key, None)
+        return key
+
+    def judge(self, config: str, *, responses: str) -> str:
+        deps = {"responses": _path(_LAYOUT.responses(responses))}
+        key = self._add("judge", f"{responses}-{config}", config, {"responses": responses}, deps)
+        self.cells = [
+            c.model_copy(update={"judgements": key}) if c.responses == responses and c.study == self.study else c for c in self.cells
+        ]
+        return key
+
+    def _cell(self, condition: str | None, phase: str, responses: str, judgements: str | None) -> None:
+        if condition is None:
+            return
+        cell = Cell(study=self.study, condition=condition, phase=phase, responses=responses, judgements=judgements)
+        same = [c for c in self.cells if (c.study, c.condition, c.phase) == (cell.study, cell.condition, cell.phase)]
+        if not same:
+            self.cells.append(cell)
+        elif any(c.responses != responses for c in same):
+            raise TruingError(
+                f"study {self.study}: condition {condition!r} is answered by {same[0].responses!r} and by {responses!r}",
+                "one respond node per condition and phase",
+                "give the two conditions different names",
+            )
+
+    def _add(self, verb: str, key: str, config: str, fields: Mapping[str, Any], deps: Mapping[str, str]) -> str:
+        """Add a node, or find the equal one; another node under the same key gets a suffix of its digest."""
+        entry = self.settings.entry(verb, config)
+        node = MODELS[verb].model_validate({"plugin": entry.plugin.name, "config": config, "deps": dict(deps), **fields})
+        nodes = self.nodes[verb]
+        name = _key(key)
+        if name in nodes and nodes[name] != node:
+            name = f"{name}-{digest(node.model_dump(mode='json'))[:6]}"
+        nodes[name] = node
+        return name
+
+
+def _key(text: str) -> str:
+    import re
+
+    key = text.replace("_", "-").lower()
+    if not re.match(KEY, key):
+        raise TruingError(
+            f"params.yaml: the name {text!r} cannot be part of a key", "letters, digits and single hyphens", "rename the entry"
+        )
+    return key
+
+
+def _path(path: Path) -> str:
+    return path.as_posix()
+
+
+def _corpus_deps(corpus: str | None) -> dict[str, str]:
+    if corpus is None:
+        return {"corpus": ABSENT, "card": ABSENT}
+    return {"corpus": _path(_LAYOUT.corpus(corpus)), "card": _path(_LAYOUT.card(corpus))}
+
+
+def model_path(model: Model | None) -> str:
+    """Project-relative folder of a checkpoint."""
+    if model is None:
+        return ABSENT
+    if model.group is None or model.seed is None:
+        return _path(_LAYOUT.base(model.base))
+    return _path(_LAYOUT.train(model.group, model.seed))

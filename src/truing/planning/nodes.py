@@ -1,0 +1,127 @@
+"""What a plan is made of: one model per verb, with scalar edges that DVC can template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from truing.core.registry import Params
+
+VERBS = ("base", "corpus", "signal", "manifest", "train", "respond", "judge", "collect", "report")
+KEY = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+
+# An edge that a node does not have points at this file, since a DVC stage has a fixed list of dependencies.
+ABSENT = "stages/absent"
+
+
+class Node(Params):
+    """Common to all verbs.
+
+    Attributes:
+        plugin: The module in the verb's room that does the work.
+        config: Name of the entry of params.yaml with its values.
+        deps: Project-relative path of every edge, `stages/absent` where there is none.
+    """
+
+    plugin: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    config: str
+    deps: dict[str, str] = Field(default_factory=dict)
+
+
+class BaseNode(Node):
+    """A base model; `corpus` when it is built from one."""
+
+    corpus: str | None = None
+
+
+class CorpusNode(Node):
+    """A corpus; `heldout` when it must not overlap with another."""
+
+    heldout: str | None = None
+
+
+class SignalNode(Node):
+    """Evidence about the documents of a corpus."""
+
+    corpus: str
+    responses: str | None = None
+    model: str | None = None
+    after: str | None = None
+
+
+class ManifestNode(Node):
+    """Weights of the documents of a corpus."""
+
+    corpus: str
+    evidence: str | None = None
+    source: str | None = None
+
+
+class TrainNode(Node):
+    """One seed of one training."""
+
+    group: str
+    seed: int
+    phase: str
+    base: str
+    corpus: str
+    manifest: str
+    parent: str | None = None
+
+
+class RespondNode(Node):
+    """Answers of all seeds of one group (no seeds: of the base) to one probe."""
+
+    base: str
+    group: str | None
+    phase: str
+    seeds: tuple[int, ...]
+    corpus: str
+
+
+class JudgeNode(Node):
+    """Verdicts on the answers of one respond node."""
+
+    responses: str
+
+
+class Cell(Params):
+    """Where one node's answers stand in the result table."""
+
+    study: str
+    condition: str
+    phase: str
+    responses: str
+    judgements: str | None = None
+
+
+class CollectNode(Node):
+    """The result table: one cell per study and condition, and the seeds that must fill each."""
+
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+
+
+class ReportNode(Node):
+    """The pages."""
+
+    studies: tuple[str, ...]
+
+
+MODELS: dict[str, type[Node]] = {
+    "base": BaseNode,
+    "corpus": CorpusNode,
+    "signal": SignalNode,
+    "manifest": ManifestNode,
+    "train": TrainNode,
+    "respond": RespondNode,
+    "judge": JudgeNode,
+    "collect": CollectNode,
+    "report": ReportNode,
+}
+
+
+def parse_node(verb: str, entry: dict[str, Any]) -> Node:
+    """The typed node of a plan entry."""
+    return MODELS[verb].model_validate(entry)

@@ -1,0 +1,129 @@
+"""params.yaml: the values that a person edits, read whole and checked before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from truing.core.errors import TruingError, unknown
+from truing.core.registry import Params, Plugin, Registry, parse
+from truing.corpora import corpus
+from truing.judges import judge
+from truing.models.sources import base_source
+from truing.probes import probe
+from truing.signals import signal
+from truing.strategies import strategy
+from truing.studies import study
+from truing.train import recipe
+
+FILE = "params.yaml"
+
+# The section of params.yaml whose entries each verb reads, and the room that they configure.
+ROOMS: dict[str, tuple[str, Registry[Any]]] = {
+    "base": ("bases", base_source),
+    "corpus": ("corpora", corpus),
+    "signal": ("signals", signal),
+    "manifest": ("strategies", strategy),
+    "train": ("recipes", recipe),
+    "respond": ("probes", probe),
+    "judge": ("judges", judge),
+}
+# Keys of an entry that shape the graph; the plug-in does not see them.
+STRUCTURE = {"bases": ("corpus",), "corpora": (), "signals": (), "strategies": (), "recipes": (), "probes": (), "judges": ()}
+SECTIONS = ("run", "studies", *(section for section, _ in ROOMS.values()), "report")
+
+
+class Run(Params):
+    """What holds for the whole run.
+
+    Attributes:
+        root_seed: Every random stream is derived from it.
+        seeds: Training seeds; each is one independent run of every trained node.
+        threads: CPU threads of every stage; part of what makes results exact.
+        min_ess_share: Weights are tempered until their effective sample size is this share of the documents.
+    """
+
+    root_seed: int = Field(ge=0)
+    seeds: tuple[int, ...] = Field(min_length=1)
+    threads: int = Field(ge=1)
+    min_ess_share: float = Field(gt=0, le=1)
+
+
+class Report(Params):
+    """What the pages are called and which differences they show."""
+
+    title: str
+    contrasts: dict[str, tuple[tuple[str, str], ...]]
+    headline: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One configured plug-in: its name in params.yaml, its plug-in, and the values the plug-in reads."""
+
+    config: str
+    plugin: Plugin[Any]
+    values: dict[str, Any]
+    structure: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The checked content of params.yaml."""
+
+    raw: Mapping[str, Any]
+    run: Run
+    report: Report
+
+    def entry(self, verb: str, config: str) -> Entry:
+        """The entry of that name in the verb's section.
+
+        Raises:
+            TruingError: naming the file, the key and the known ones, for an unknown entry, plug-in or value.
+        """
+        section, registry = ROOMS[verb]
+        entries = self.raw[section] or {}
+        where = f"{FILE}: {section}.{config}"
+        if config not in entries:
+            raise unknown(section.rstrip("s"), config, entries, f"{FILE}: {section}")
+        values = dict(entries[config] or {})
+        plugin = registry.get(values.pop("use", config.replace("-", "_")), where)
+        structure = {key: values.pop(key) for key in STRUCTURE[section] if key in values}
+        plugin.configure(values, where)
+        return Entry(config, plugin, values, structure)
+
+    def studies(self) -> dict[str, tuple[Plugin[Any], Any]]:
+        """Every study of this run with its parsed configuration, by name, in the order of the file."""
+        found: dict[str, tuple[Plugin[Any], Any]] = {}
+        for name, values in (self.raw["studies"] or {}).items():
+            entry = dict(values or {})
+            plugin = study.get(entry.pop("use", name), f"{FILE}: studies.{name}")
+            found[name] = (plugin, plugin.configure(entry, f"{FILE}: studies.{name}"))
+        return found
+
+
+def settings(raw: object) -> Settings:
+    """Check the sections of params.yaml and every entry in them, used or not.
+
+    Raises:
+        TruingError: naming the file, the offending key and the known ones.
+    """
+    if not isinstance(raw, dict):
+        raise TruingError(f"{FILE}: holds {type(raw).__name__}", f"a mapping with the sections {', '.join(SECTIONS)}", f"restore {FILE}")
+    for key in raw:
+        if key not in SECTIONS:
+            raise unknown("section", str(key), SECTIONS, FILE)
+    missing = [section for section in SECTIONS if section not in raw]
+    if missing:
+        raise TruingError(f"{FILE}: no section {', '.join(missing)}", f"the sections {', '.join(SECTIONS)}", f"add them to {FILE}")
+    run = parse(Run, raw["run"], f"{FILE}: run")
+    if len(set(run.seeds)) != len(run.seeds):
+        raise TruingError(f"{FILE}: run.seeds repeats a seed: {list(run.seeds)}", "distinct seeds", "a repeated seed is one run, not two")
+    checked = Settings(raw, run, parse(Report, raw["report"], f"{FILE}: report"))
+    for verb, (section, _) in ROOMS.items():
+        for config in raw[section] or {}:
+            checked.entry(verb, config)
+    return checked

@@ -1,0 +1,86 @@
+"""The frame around every stage script: one key, one pinned environment, one way to fail."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from truing.core.digests import digest, digest_path
+from truing.core.environment import pin
+from truing.core.errors import Exit, TruingError
+from truing.core.files import Layout, sweep
+from truing.core.registry import Plugin
+from truing.planning.nodes import ABSENT
+from truing.planning.project import Project
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What a stage script gets: its node, its parameters, and the paths of its edges."""
+
+    verb: str
+    key: str
+    project: Project
+    node: Any
+
+    @property
+    def layout(self) -> Layout:
+        """Where outputs lie."""
+        return self.project.layout
+
+    @property
+    def root_seed(self) -> int:
+        """The root of every random stream."""
+        return self.project.settings.run.root_seed
+
+    @property
+    def plugin(self) -> Plugin[Any]:
+        """The plug-in that does this node's work."""
+        return self.project.settings.entry(self.verb, self.node.config).plugin
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The plug-in's values from params.yaml."""
+        return self.project.settings.entry(self.verb, self.node.config).values
+
+    def dep(self, name: str) -> Path | None:
+        """The path of an edge, or None where the node has none."""
+        path = self.node.deps[name]
+        return None if path == ABSENT else self.layout.root / path
+
+    def need(self, name: str) -> Path:
+        """The path of an edge that this verb always has."""
+        return self.layout.root / self.node.deps[name]
+
+    def inputs(self) -> dict[str, str]:
+        """sha256 of every edge's content, by the edge's name."""
+        paths = {name: self.dep(name) for name in sorted(self.node.deps)}
+        return {name: digest_path(path) for name, path in paths.items() if path is not None}
+
+    @property
+    def scratch(self) -> Path:
+        """Resumable state of exactly this node, values and inputs; never an output."""
+        identity = [self.verb, self.key, self.node.model_dump(mode="json"), self.values, self.root_seed, self.inputs()]
+        return self.layout.scratch / digest(identity)[:16]
+
+
+def run(verb: str, main: Callable[[Stage], None]) -> None:
+    """Run a stage script's `main` for the node whose key is the one argument, and exit with the right code."""
+    try:
+        if len(sys.argv) != 2:
+            raise TruingError(f"stages/{verb}.py got {len(sys.argv) - 1} arguments", "the key of one node", f"dvc repro {verb}@KEY")
+        project = Project.open()
+        pin(project.settings.run.threads)
+        sweep(project.layout.root)
+        main(Stage(verb, sys.argv[1], project, project.node(verb, sys.argv[1])))
+    except TruingError as error:
+        if os.environ.get("TRUING_DEBUG"):
+            traceback.print_exc()
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(int(error.code))
+    sys.exit(int(Exit.OK))

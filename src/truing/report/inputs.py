@@ -1,0 +1,54 @@
+"""Everything that the pages are made of, as tables and documents; nothing here knows a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class StudyPage:
+    """What a study's section is told besides the numbers.
+
+    Attributes:
+        study: Name in the result table, and of the section plug-in that lays it out.
+        title: Heading of the section; the section's own when it is empty or the study's name.
+        contrasts: Pairs (a, b) of condition names, in the order to show; the difference is `a - b`.
+        question: One sentence under the heading; empty for the section's own.
+        controls: Designs (the part of a condition's name before its strategy) that are negative controls.
+    """
+
+    study: str
+    title: str
+    contrasts: Sequence[tuple[str, str]] = ()
+    question: str = ""
+    controls: Sequence[str] = ("control",)
+
+
+@dataclass(frozen=True)
+class ReportInputs:
+    """The inputs of `render`.
+
+    Attributes:
+        results: The result table (schemas/result.schema.json).
+        cells: Its summary over seeds, from `stats.summary.aggregate`.
+        differences: Its paired differences, from the same.
+        plan: Verb -> key -> plan entry of the node (what stands under `plan:` in plan.yaml).
+        metas: Document of each node ("verb/key"): card, meta, lineage or base.json.
+        title: Title of the report.
+        warnings: What the reader must know first; plain text.
+        studies: One page section each, in this order.
+    """
+
+    results: pd.DataFrame
+    cells: pd.DataFrame
+    differences: pd.DataFrame
+    plan: Mapping[str, Mapping[str, Any]]
+    metas: Mapping[str, Mapping[str, Any]]
+    title: str
+    warnings: Sequence[str] = ()
+    studies: Sequence[StudyPage] = field(default_factory=tuple)

@@ -1,0 +1,78 @@
+"""One file per study: how its numbers are laid out on the page, and which of them are headlines."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from markupsafe import Markup
+
+from truing.core.registry import Registry
+from truing.report.blocks import Part
+from truing.report.inputs import StudyPage
+from truing.report.measured import Measured, Measurements
+from truing.report.nodes import Nodes
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the study: the arm it is read in, how it is called, and which way is better."""
+
+    name: str
+    arm: str
+    title: str
+    better: str = ""
+
+    @property
+    def arrow(self) -> str:
+        """Small print for a heading."""
+        return {"lower": "lower is better", "higher": "higher is better"}.get(self.better, "")
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a section is laid out from."""
+
+    page: StudyPage
+    data: Measurements
+    nodes: Nodes
+    metas: Mapping[str, Mapping[str, Any]]
+
+    def members(self, verb: str) -> list[str]:
+        """Nodes of a verb that the study's numbers stand on; without edges in the plan, all of that verb."""
+        upstream = self.nodes.ancestors(self.data.nodes())
+        every = self.nodes.of(verb)
+        return [node for node in every if node in upstream] if any(self.nodes.upstream.get(node) for node in upstream) else every
+
+    def value(self, cell: Measured, content: object) -> Markup:
+        """Content that links to the nodes of a cell."""
+        return self.nodes.links(content, cell.nodes) if cell.nodes else Markup("{}").format(content)
+
+    def url(self, cell: Measured | None) -> str:
+        """Where a cell's number comes from; empty for nowhere."""
+        return self.nodes.url(cell.nodes[0]) if cell is not None and cell.nodes else ""
+
+
+class Section(ABC):
+    """The layout of one study."""
+
+    title: ClassVar[str]
+    question: ClassVar[str] = ""
+    metrics: ClassVar[Sequence[Metric]] = ()
+
+    @abstractmethod
+    def lead(self, context: Context) -> list[Markup]:
+        """The sentences at the top: every number in them comes from the tables."""
+
+    @abstractmethod
+    def parts(self, context: Context) -> list[Part]:
+        """The parts of the section, in order."""
+
+    def warnings(self, context: Context) -> list[Markup]:
+        """What a reader must know before believing a number of this study."""
+        return []
+
+
+section: Registry[type[Section]] = Registry("report section", "truing.report.sections")

@@ -1,0 +1,98 @@
+"""The few headline numbers: a nested document of scalars for `metrics/summary.json`, and its table for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from truing.report import numbers
+from truing.report.measured import Measurements, measurements
+from truing.report.sections import section
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+CONTRASTS = "contrasts"
+MINUS_WORD = "_minus_"
+
+Leaf = dict[str, float | int]
+Summary = dict[str, dict[str, Any]]
+
+
+def headline(cells: pd.DataFrame, differences: pd.DataFrame, metrics: Sequence[str] | None = None) -> Summary:
+    """The headline numbers of every study.
+
+    Args:
+        cells: From `stats.summary.aggregate`.
+        differences: From the same.
+        metrics: Names of the metrics to keep, in the arms that each study's section reads them in; all of the section's by default.
+
+    Returns:
+        study -> condition -> metric -> {mean, ci_lo, ci_hi, n} and study -> "contrasts" -> "a_minus_b" -> metric ->
+        {diff, ci_lo, ci_hi, n, p_value}. Scalars only; a number that does not exist has no key.
+
+    Raises:
+        TruingError: no report section is named after a study.
+    """
+    studies = sorted(set(cells["study"]))
+    return {study: _study(study, cells, differences, metrics) for study in studies}
+
+
+def _study(study: str, cells: pd.DataFrame, differences: pd.DataFrame, metrics: Sequence[str] | None) -> dict[str, Any]:
+    data = measurements(study, cells.iloc[0:0].assign(node=None, seed=None, value=None, n=None), cells, differences)
+    arms = {metric.name: metric.arm for metric in section.get(study, "results").target.metrics}
+    wanted = {name: arms[name] for name in (metrics if metrics is not None else arms) if name in arms}
+    found: dict[str, Any] = {condition: _condition(data, condition, wanted) for condition in data.conditions}
+    found[CONTRASTS] = _contrasts(data, wanted)
+    return {name: value for name, value in found.items() if value}
+
+
+def _condition(data: Measurements, condition: str, wanted: Mapping[str, str]) -> dict[str, Leaf]:
+    cells = {name: data.get(condition, arm, name) for name, arm in wanted.items()}
+    return {name: _known(mean=c.mean, ci_lo=c.lo, ci_hi=c.hi, n=c.n_seeds) for name, c in cells.items() if c is not None}
+
+
+def _contrasts(data: Measurements, wanted: Mapping[str, str]) -> dict[str, dict[str, Leaf]]:
+    found: dict[str, dict[str, Leaf]] = {}
+    for (a, b, arm, name), d in sorted(data.differences.items()):
+        if wanted.get(name) == arm and d.diff is not None:
+            leaf = _known(diff=d.diff, ci_lo=d.lo, ci_hi=d.hi, n=d.n, p_value=d.p_value)
+            found.setdefault(f"{a}{MINUS_WORD}{b}", {})[name] = leaf
+    return found
+
+
+def _known(**values: float | None) -> Leaf:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def headline_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    """The headline numbers as a table for a terminal: conditions, then differences `a - b`."""
+    from rich.table import Table
+
+    metrics = list(dict.fromkeys(name for study in summary.values() for row in _rows(study).values() for name in row))
+    table = Table(title="Headline numbers, 95 % intervals")
+    table.add_column("study")
+    table.add_column("condition, or difference a \u2212 b")
+    for name in metrics:
+        table.add_column(name, justify="right")
+    table.add_column("seeds", justify="right")
+    for study, found in summary.items():
+        for label, row in _rows(found).items():
+            counts = sorted({int(leaf["n"]) for leaf in row.values()})
+            table.add_row(study, label, *(_words(row.get(name)) for name in metrics), ", ".join(map(str, counts)))
+        table.add_section()
+    return table
+
+
+def _rows(study: Mapping[str, Any]) -> dict[str, Mapping[str, Leaf]]:
+    contrasts = study.get(CONTRASTS, {})
+    plain = {name: row for name, row in study.items() if name != CONTRASTS}
+    return plain | {name.replace(MINUS_WORD, f" {numbers.MINUS} "): row for name, row in contrasts.items()}
+
+
+def _words(leaf: Leaf | None) -> str:
+    if leaf is None:
+        return numbers.MISSING
+    signed = "diff" in leaf
+    return numbers.estimate(leaf["diff" if signed else "mean"], leaf.get("ci_lo"), leaf.get("ci_hi"), signed=signed)

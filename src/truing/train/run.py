@@ -1,0 +1,73 @@
+"""Run one training job: recipe, lineage, published folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from truing.contracts.schemas import SCHEMA_VERSION, check_document
+from truing.core.digests import digest, digest_file
+from truing.core.errors import TruingError
+from truing.core.files import atomic_folder, read_json, write_json
+from truing.models.loading import WEIGHTS, read_base
+from truing.train import TrainJob, recipe
+
+LINEAGE = "lineage.json"
+
+
+def run(plugin: str, values: Mapping[str, Any], job: TrainJob, target: Path) -> dict[str, Any]:
+    """Train `job` by the named recipe and publish its adapter and lineage as `target`; return the lineage.
+
+    `target` appears as a whole or not at all, its lineage written last. The job's scratch folder survives a
+    failure, so that the next call goes on from it, and is removed on success.
+
+    Raises:
+        TruingError: unknown recipe, parameters that it refuses, a parent trained on another base, or whatever the
+            recipe refuses.
+    """
+    found = recipe.get(plugin)
+    cfg = found.configure(values, f"recipe {plugin}")
+    base = read_base(job.base)
+    parent = _parent(job, digest(base["files"]))
+    made = job.scratch / "made"
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+    facts = found.target(cfg, job, made)
+    lineage = {
+        **facts,
+        "schema": SCHEMA_VERSION,
+        "group": job.group,
+        "seed": job.seed,
+        "phase": job.phase,
+        "base": job.base_key,
+        "base_digest": digest(base["files"]),
+        "parent": parent,
+        "inputs": dict(job.inputs),
+        "recipe": {"name": plugin, "params": cfg.model_dump(mode="json")},
+    }
+    check_document("lineage", lineage, target / LINEAGE)
+    with atomic_folder(target) as folder:
+        shutil.copytree(made, folder, dirs_exist_ok=True, copy_function=shutil.copyfile)
+        write_json(folder / LINEAGE, lineage)
+    shutil.rmtree(job.scratch)
+    return lineage
+
+
+def _parent(job: TrainJob, base_digest: str) -> dict[str, Any] | None:
+    if job.parent is None:
+        return None
+    lineage = read_json(job.parent / LINEAGE)
+    if lineage["base_digest"] != base_digest:
+        raise TruingError(
+            f"{job.parent}: trained on base {lineage['base']} ({lineage['base_digest'][:12]})",
+            f"an adapter of base {job.base_key} ({base_digest[:12]})",
+            "give every phase of a chain the same base",
+        )
+    if lineage["adapter_digest"] != digest_file(job.parent / WEIGHTS):
+        raise TruingError(f"{job.parent / WEIGHTS}: not the file that its lineage names", "an undamaged adapter", "run `dvc repro`")
+    return {
+        **{key: lineage[key] for key in ("group", "seed", "phase", "adapter_digest")},
+        "lineage_digest": digest_file(job.parent / LINEAGE),
+    }

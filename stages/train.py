@@ -1,0 +1,33 @@
+"""train KEY: fine-tune one seed of one adapter; a killed run resumes exactly."""
+
+from truing.core.files import read_json, read_jsonl
+from truing.core.tables import read_parquet
+from truing.planning.artifacts import task_of
+from truing.planning.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    """Write models/GROUP/SEED."""
+    from truing.train import TrainJob
+    from truing.train.run import run as train
+
+    node = stage.node
+    job = TrainJob(
+        group=node.group,
+        seed=node.seed,
+        phase=node.phase,
+        root_seed=stage.root_seed,
+        base=stage.need("base"),
+        base_key=node.base,
+        parent=stage.dep("parent"),
+        rows=list(read_jsonl(stage.need("corpus"))),
+        task=task_of(read_json(stage.need("card"))),
+        weights=read_parquet(stage.need("manifest"))[["doc_id", "weight"]],
+        inputs=stage.inputs(),
+        scratch=stage.scratch,
+    )
+    train(stage.plugin.name, stage.values, job, stage.layout.train(node.group, node.seed))
+
+
+if __name__ == "__main__":
+    run("train", main)

@@ -1,0 +1,156 @@
+"""The whole pipeline through DVC, as a user runs it: what reruns, what does not, and what the outputs say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import Checkout  # type: ignore[import-not-found,unused-ignore]
+
+pytestmark = pytest.mark.slow
+
+STRATEGY = '''
+"""Weights by document length."""
+
+import pandas as pd
+
+from truing.core.registry import Params
+from truing.strategies import StrategyContext, strategy
+
+
+class HalfParams(Params):
+    """Nothing to set."""
+
+
+@strategy("half", HalfParams)
+def half(cfg: HalfParams, context: StrategyContext) -> pd.DataFrame:
+    """Every second document counts half."""
+    docs = context.docs
+    weights = [1.0 if number % 2 else 0.5 for number in range(len(docs))]
+    return pd.DataFrame({"doc_id": docs["doc_id"], "weight": weights, "why": "every second one"})
+'''
+
+
+@pytest.fixture(scope="module")
+def checkout(new_checkout: Callable[[], Checkout]) -> Checkout:
+    made = new_checkout()
+    made.run("dvc", "repro")
+    made.commit("run")
+    return made
+
+
+def test_a_second_run_runs_nothing_and_everything_is_complete(checkout: Checkout) -> None:
+    assert checkout.ran(checkout.run("dvc", "repro")) == set()
+    assert checkout.run("git", "status", "--porcelain") == ""
+    states = json.loads(checkout.run("truing", "status", "--json"))
+    assert set(states.values()) == {"complete"}
+
+
+def test_the_table_fills_the_grid_and_the_report_is_there(checkout: Checkout) -> None:
+    results = pd.read_parquet(checkout.root / "metrics" / "results.parquet")
+    conditions = {"base", "skewed-uniform", "skewed-tarp", "skewed-shuffled"}
+    assert set(results["condition"]) == conditions
+    per_condition = results.groupby("condition")["metric"].count()
+    assert per_condition.nunique() == 1
+    assert results[results["condition"] != "base"]["n_upstream"].eq(1).all()
+    assert (checkout.root / "metrics" / "report" / "index.html").is_file()
+    assert "metrics/report/index.html" in checkout.run("truing", "show")
+
+
+def test_lineage_walks_back_to_corpus_base_recipe_and_seed(checkout: Checkout) -> None:
+    output = checkout.run("truing", "lineage", "metrics/results.parquet", "--json")
+    steps = json.loads(output)
+    nodes = {step["node"] for step in steps}
+    assert {"base/tiny", "corpus/news-skewed", "corpus/news-eval"} <= nodes
+    assert all(step["digest"] for step in steps)
+    assert not any(step["matches"] is False for step in steps)
+    trained = [step for step in steps if step["node"].startswith("train/")]
+    assert {step["facts"]["seed"] for step in trained} == {1}
+    assert all("recipe" in step["facts"] for step in trained)
+
+
+def test_a_tampered_input_is_seen_by_lineage(checkout: Checkout) -> None:
+    card = checkout.root / "data" / "corpora" / "news-skewed.jsonl"
+    original = card.read_bytes()
+    card.unlink()
+    card.write_bytes(original[:-10])
+    output = checkout.run("truing", "lineage", "metrics/results.parquet", code=1)
+    assert "DIFFERS" in output
+    card.write_bytes(original)
+
+
+def test_editing_a_recipe_reruns_only_what_reads_it(checkout: Checkout) -> None:
+    checkout.run("truing", "plan", "--set", "recipes.sft.trainer.learning_rate=0.0005")
+    ran = checkout.ran(checkout.run("dvc", "repro"))
+    assert {name.partition("@")[0] for name in ran} == {"train", "respond", "collect", "report"}
+    assert "respond@tiny-null-inputs" not in ran
+    verdict = checkout.run("truing", "verify", code=None)
+    assert "different" in verdict
+    checkout.run("git", "checkout", "-q", "--", ".")
+    checkout.run("dvc", "checkout", "-q")
+    assert checkout.ran(checkout.run("dvc", "repro")) == set()
+
+
+def test_a_new_seed_runs_only_its_own_nodes(checkout: Checkout) -> None:
+    checkout.run("truing", "plan", "--set", "run.seeds=[1, 2]")
+    ran = checkout.ran(checkout.run("dvc", "repro"))
+    trained = {name for name in ran if name.startswith("train@")}
+    assert len(trained) == 3
+    assert all(name.endswith("-2") for name in trained)
+    assert not any(name.startswith(("base@", "corpus@", "signal@", "manifest@")) for name in ran)
+    results = pd.read_parquet(checkout.root / "metrics" / "results.parquet")
+    assert set(results["seed"].dropna()) == {1, 2}
+    assert results[results["seed"] == 2]["n_upstream"].eq(2).all()
+
+
+def test_a_seed_that_leaves_the_plan_leaves_the_disk_and_the_table(checkout: Checkout) -> None:
+    before = set((checkout.root / "models").glob("*/2"))
+    assert before
+    output = checkout.run("truing", "plan", "--set", "run.seeds=[1]")
+    assert "removed models/" in output
+    assert not set((checkout.root / "models").glob("*/2"))
+    checkout.run("dvc", "repro")
+    results = pd.read_parquet(checkout.root / "metrics" / "results.parquet")
+    assert set(results["seed"].dropna()) == {1}
+    assert checkout.run("git", "status", "--porcelain", "--", "metrics") == ""
+
+
+def test_a_stale_plan_is_refused_by_check_and_by_every_stage(checkout: Checkout) -> None:
+    params = checkout.root / "params.yaml"
+    original = params.read_text()
+    params.write_text(original.replace("seeds: [1]", "seeds: [1, 9]"))
+    assert "plan.yaml is stale" in checkout.run("truing", "plan", "--check", code=3)
+    assert "truing plan" in checkout.run("python", "stages/corpus.py", "news-eval", code=3)
+    params.write_text(original)
+
+
+def test_a_strategy_is_one_new_file_and_two_lines_of_params(checkout: Checkout) -> None:
+    (checkout.root / "src" / "truing" / "strategies" / "half.py").write_text(STRATEGY)
+    conditions = "[{strategy: uniform}, {strategy: half}]"
+    checkout.run(
+        "truing",
+        "plan",
+        "--set",
+        "strategies.half={}",
+        "--set",
+        f"studies.nullbench.conditions={conditions}",
+        "--set",
+        "report.contrasts={}",
+    )
+    ran = checkout.ran(checkout.run("dvc", "repro"))
+    assert "manifest@news-skewed-half" in ran
+    assert not any(name.startswith(("base@", "corpus@")) for name in ran)
+    results = pd.read_parquet(checkout.root / "metrics" / "results.parquet")
+    assert "skewed-half" in set(results["condition"])
+    changed = checkout.run("git", "status", "--porcelain", "--", "src", "stages", "schemas", "dvc.yaml").split()
+    assert changed == ["??", "src/truing/strategies/half.py"]
+
+
+def test_no_output_holds_a_path_of_this_machine(checkout: Checkout) -> None:
+    needle = str(checkout.root).encode()
+    for folder in ("data", "models", "metrics"):
+        for path in (p for p in (checkout.root / folder).rglob("*") if p.is_file()):
+            assert needle not in path.read_bytes(), Path(path).relative_to(checkout.root)
