@@ -200,7 +200,8 @@ def show() -> None:
     from truing.report.summary import headline_table
 
     layout = Layout(project_root())
-    Console().print(headline_table(read_json(layout.metrics / "summary.json")))
+    # Off a terminal the width is unknown, and a folded table is hard to read in a log.
+    Console(width=None if sys.stdout.isatty() else 150).print(headline_table(read_json(layout.metrics / "summary.json")))
     typer.echo(f"report: {(layout.report / 'index.html').relative_to(layout.root)}")
 
 

@@ -16,7 +16,7 @@ from truing.core.errors import Exit, TruingError
 from truing.core.files import Row
 
 TABLES = ("manifest_row", "item", "answer", "judgement", "result")
-FEW = settings(max_examples=25, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+FEW = settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 Rule = Mapping[str, Any]
 
@@ -106,7 +106,9 @@ def foreign(rule: Rule) -> list[Any]:
 
 
 # Each makes one thing wrong with valid rows, or returns None where the table has no such thing.
-def with_value(draw: st.DrawFn, name: str, rows: list[Row], choices: Callable[[Rule], list[Any]], everywhere: bool = False) -> list[Row] | None:
+def with_value(
+    draw: st.DrawFn, name: str, rows: list[Row], choices: Callable[[Rule], list[Any]], everywhere: bool = False
+) -> list[Row] | None:
     places = fitting(name, lambda rule: bool(choices(rule)))
     if not places:
         return None

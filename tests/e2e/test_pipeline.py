@@ -123,7 +123,7 @@ def test_a_stale_plan_is_refused_by_check_and_by_every_stage(checkout: Checkout)
     original = params.read_text()
     params.write_text(original.replace("seeds: [1]", "seeds: [1, 9]"))
     assert "plan.yaml is stale" in checkout.run("truing", "plan", "--check", code=3)
-    assert "truing plan" in checkout.run("python", "stages/corpus.py", "news-eval", code=3)
+    assert "truing plan" in checkout.run("python", "-m", "stages.corpus", "news-eval", code=3)
     params.write_text(original)
 
 

@@ -23,6 +23,9 @@ from truing.core.errors import TruingError
 
 Row = dict[str, Any]
 
+# An edge that a node does not have points at this file, since a DVC stage has a fixed list of dependencies.
+ABSENT = "stages/absent"
+
 
 def project_root(start: Path | None = None) -> Path:
     """The nearest folder at or above `start` (default: the working directory) that holds a `dvc.yaml`."""

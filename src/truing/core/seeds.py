@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from truing.core.digests import digest
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
 
@@ -23,6 +22,8 @@ def derive_seed(root: int, *parts: object) -> int:
 
 def stream(root: int, *parts: object) -> np.random.Generator:
     """A numpy generator for the named stream."""
+    import numpy as np
+
     return np.random.default_rng(derive_seed(root, *parts))
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING
 
 from truing.core.errors import TruingError
 from truing.core.files import atomic_file
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def write_parquet(target: Path, frame: pd.DataFrame) -> None:
@@ -20,6 +20,9 @@ def write_parquet(target: Path, frame: pd.DataFrame) -> None:
 
 def write_parquet_stream(target: Path, frames: Iterable[pd.DataFrame]) -> int:
     """Write frames of one schema as row groups of one file, in the memory of one frame; return the row count."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows = 0
     writer: pq.ParquetWriter | None = None
     with atomic_file(target) as path:
@@ -39,6 +42,10 @@ def write_parquet_stream(target: Path, frames: Iterable[pd.DataFrame]) -> int:
 
 def read_parquet(path: Path) -> pd.DataFrame:
     """Read a whole table."""
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pd.DataFrame(pq.read_table(path).to_pandas())
     except FileNotFoundError as error:
@@ -49,6 +56,8 @@ def read_parquet(path: Path) -> pd.DataFrame:
 
 def read_parquet_batches(path: Path, rows: int = 65_536) -> Iterator[pd.DataFrame]:
     """Yield a table in frames of at most `rows` rows."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches(rows):
             yield batch.to_pandas()
@@ -56,6 +65,8 @@ def read_parquet_batches(path: Path, rows: int = 65_536) -> Iterator[pd.DataFram
 
 def records(path: Path) -> Iterator[dict[str, object]]:
     """Yield a table's rows as plain JSON values, null where a cell is missing."""
+    import pyarrow.parquet as pq
+
     with pq.ParquetFile(path) as table:
         for batch in table.iter_batches():
             yield from batch.to_pylist()

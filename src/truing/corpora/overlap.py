@@ -26,8 +26,8 @@ HASHES = 128
 _WORDS = 3
 _MISS = 1e-3
 _WORD = re.compile(r"\w+")
-# Keeps one pathological boilerplate text from being compared with thousands of others.
-_MAX_CANDIDATES = 500
+# One boilerplate text may resemble thousands of held-out ones; any of them is reason enough.
+_MANY = 500
 
 Hashes = npt.NDArray[np.uint64]
 Shingles = frozenset[tuple[str, ...]]
@@ -88,7 +88,7 @@ def find_overlap(texts: Sequence[str], heldout: Mapping[str, str], threshold: fl
         root_seed: Root of the hash functions' stream.
 
     Returns:
-        At most one match per text, in order: an exact one if there is one, else the nearest candidate (the first of equals).
+        At most one match per text, in order: an exact one if there is one, else the nearest (the first of equals).
     """
     first: dict[str, str] = {}
     for identifier, text in heldout.items():
@@ -110,10 +110,21 @@ def _near(texts: Sequence[str], heldout: Mapping[str, str], threshold: float, ro
     identifiers = list(heldout)
     ours, theirs = [shingles(text) for text in texts], [shingles(heldout[name]) for name in identifiers]
     for index, candidates in _candidates(minhash(ours, root_seed), minhash(theirs, root_seed), threshold).items():
-        scored = [(jaccard(ours[index], theirs[other]), -other) for other in sorted(candidates)[:_MAX_CANDIDATES]]
-        best, other = max(scored)
+        best, other = _nearest(ours[index], theirs, sorted(candidates), threshold)
         if best >= threshold:
-            yield Match(index, identifiers[-other], best, False)
+            yield Match(index, identifiers[other], best, False)
+
+
+def _nearest(text: Shingles, theirs: Sequence[Shingles], candidates: Sequence[int], threshold: float) -> tuple[float, int]:
+    """The most similar candidate and its similarity; among very many, the first that counts as near."""
+    best, nearest = -1.0, -1
+    for other in candidates:
+        similarity = jaccard(text, theirs[other])
+        if similarity > best:
+            best, nearest = similarity, other
+        if best >= threshold and len(candidates) > _MANY:
+            break
+    return best, nearest
 
 
 def _candidates(ours: Hashes, theirs: Hashes, threshold: float) -> dict[int, set[int]]:

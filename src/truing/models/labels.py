@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 
 from truing.core.errors import Exit, TruingError, some
 from truing.models.encoding import Encoder
 
-Sequences = dict[str, tuple[tuple[int, ...], ...]]
+Sequences = Mapping[str, tuple[tuple[int, ...], ...]]
 
 
-def label_sequences(encoder: Encoder) -> Sequences:
+def label_sequences(encoder: Encoder) -> dict[str, tuple[tuple[int, ...], ...]]:
     """Token sequences of each label's answer, in task order: the trained form first, then its spacing variants.
 
     A variant is the answer with and without a leading space. Variants that are equal, hold an unknown token, or extend or open

@@ -9,8 +9,8 @@ from typing import Any
 
 from truing.core.digests import digest
 from truing.core.errors import TruingError
-from truing.core.files import Layout, meta_path
-from truing.planning.nodes import ABSENT, KEY, MODELS, Cell, Node
+from truing.core.files import ABSENT, Layout, meta_path
+from truing.planning.nodes import KEY, MODELS, Cell, Node
 from truing.planning.params import Settings
 from truing.studies import Model
 

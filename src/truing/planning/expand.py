@@ -7,9 +7,9 @@ from typing import Any
 
 from truing.core.environment import versions
 from truing.core.errors import Exit, TruingError, some
-from truing.core.files import dump_yaml
+from truing.core.files import ABSENT, dump_yaml
 from truing.planning.builder import Builder
-from truing.planning.nodes import ABSENT, CollectNode, Node, ReportNode
+from truing.planning.nodes import CollectNode, Node, ReportNode
 from truing.planning.params import Settings
 
 MAX_NODES = 100

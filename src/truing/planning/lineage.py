@@ -9,7 +9,7 @@ from typing import Any
 
 from truing.core.digests import digest_path
 from truing.core.errors import TruingError
-from truing.planning.nodes import ABSENT
+from truing.core.files import ABSENT
 from truing.planning.project import Project
 from truing.planning.records import find_node, record
 

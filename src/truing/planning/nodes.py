@@ -11,9 +11,6 @@ from truing.core.registry import Params
 VERBS = ("base", "corpus", "signal", "manifest", "train", "respond", "judge", "collect", "report")
 KEY = r"^[a-z0-9]+(-[a-z0-9]+)*$"
 
-# An edge that a node does not have points at this file, since a DVC stage has a fixed list of dependencies.
-ABSENT = "stages/absent"
-
 
 class Node(Params):
     """Common to all verbs.
@@ -74,10 +71,10 @@ class RespondNode(Node):
     """Answers of all seeds of one group (no seeds: of the base) to one probe."""
 
     base: str
-    group: str | None
     phase: str
     seeds: tuple[int, ...]
     corpus: str
+    group: str | None = None
 
 
 class JudgeNode(Node):

@@ -82,7 +82,8 @@ def _table(file: Path) -> tuple[Any, list[tuple[str, np.ndarray]]]:
     floats = [name for name in frame.columns if frame[name].dtype == np.float64]
     lists = [name for name in frame.columns if name not in floats and len(frame) and isinstance(_first(frame[name]), np.ndarray)]
     rest = frame.drop(columns=[*floats, *lists])
-    fixed = [rest.astype(str).to_dict(orient="list"), {name: int(frame[name].isna().sum()) for name in floats}]
+    cells = {name: [None if missing else str(value) for value, missing in zip(rest[name], rest[name].isna(), strict=True)] for name in rest}
+    fixed = [cells, {name: int(frame[name].isna().sum()) for name in floats}]
     vectors = [(name, frame[name].to_numpy()) for name in floats]
     vectors += [(name, np.concatenate(frame[name].dropna().to_list()).astype(np.float64)) for name in lists]
     return fixed, vectors

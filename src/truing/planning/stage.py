@@ -8,15 +8,16 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from truing.core.digests import digest, digest_path
 from truing.core.environment import pin
 from truing.core.errors import Exit, TruingError
-from truing.core.files import Layout, sweep
-from truing.core.registry import Plugin
-from truing.planning.nodes import ABSENT
-from truing.planning.project import Project
+from truing.core.files import ABSENT, Layout, project_root, read_yaml, sweep
+
+if TYPE_CHECKING:
+    from truing.core.registry import Plugin
+    from truing.planning.project import Project
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ def run(verb: str, main: Callable[[Stage], None]) -> None:
     try:
         if len(sys.argv) != 2:
             raise TruingError(f"stages/{verb}.py got {len(sys.argv) - 1} arguments", "the key of one node", f"dvc repro {verb}@KEY")
+        # Before any other import: a process that is not pinned yet replaces itself, and would pay for them twice.
+        pin(_threads(read_yaml(Layout(project_root()).params)))
+        from truing.planning.project import Project
+
         project = Project.open()
-        pin(project.settings.run.threads)
         sweep(project.layout.root)
         main(Stage(verb, sys.argv[1], project, project.node(verb, sys.argv[1])))
     except TruingError as error:
@@ -84,3 +88,10 @@ def run(verb: str, main: Callable[[Stage], None]) -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(int(error.code))
     sys.exit(int(Exit.OK))
+
+
+def _threads(params: Any) -> int:
+    try:
+        return int(params["run"]["threads"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise TruingError("params.yaml: run.threads is missing or no number", "a whole number of CPU threads", "set run.threads") from error

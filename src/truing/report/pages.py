@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from truing.planning.nodes import ABSENT
+from truing.core.files import ABSENT
 from truing.report import nodes as graphs
 from truing.report.blocks import Part, joined
 from truing.report.inputs import ReportInputs, StudyPage

@@ -107,7 +107,7 @@ def test_a_flagged_map_fails_or_warns(tmp_path: Path) -> None:
 
 
 def test_overlap_with_the_held_out_items_fails_or_is_dropped(tmp_path: Path) -> None:
-    train, held = rows_for(200), rows_for(200)[50:52] + [{"id": "own", "text": "a text of its own", "label": "left"}]
+    train, held = rows_for(200), [*rows_for(200)[50:52], {"id": "own", "text": "a text of its own", "label": "left"}]
     evaluation = build(tmp_path, [held[0], held[1], held[2], {"id": "r", "text": "something right here", "label": "right"}])
     with pytest.raises(TruingError, match="2 of 200 rows are among the held-out items of c"):
         build(tmp_path, train, (evaluation.card, evaluation.rows))
@@ -176,10 +176,9 @@ def test_nothing_is_printed_and_nothing_heavy_is_imported_early(tmp_path: Path) 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-def test_keep_out_is_what_build_uses() -> None:
-    # The held-out rows may be any iterable of rows that hold a question.
+def test_held_out_rows_may_be_none() -> None:
     from truing.corpora import CommonParams, CorpusContext
 
-    row = {"doc_id": "a", "source": "s", "text": "alpha beta gamma", "label": None, "metadata": {}}
+    row: dict[str, Any] = {"doc_id": "a", "source": "s", "text": "alpha beta gamma", "label": None, "metadata": {}}
     kept, account = keep_out([row], ({"key": "e", "digest": "0" * 64}, []), CommonParams(), CorpusContext("c", 7, Path()))
     assert (kept, account["dropped"]) == ([row], 0)

@@ -66,9 +66,8 @@ def test_training_and_scoring_see_the_same_tokens(tokenizer: Any) -> None:
     assert tuple(ids[len(prompt) :][: len(answer)]) == answer
     assert mask == [0] * len(prompt) + [1] * (len(ids) - len(prompt))
     messages = [{"role": "user", "content": TASK.fill("the game")}, {"role": "assistant", "content": "B"}]
-    assert tokenizer.decode(ids) == tokenizer.decode(
-        tokenizer(tokenizer.apply_chat_template(messages, tokenize=False), add_special_tokens=False)["input_ids"]
-    )
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    assert tokenizer.decode(ids) == tokenizer.decode(tokenizer(rendered, add_special_tokens=False)["input_ids"])
     assert ids[-1] == tokenizer.eos_token_id
 
 
@@ -144,7 +143,7 @@ def test_a_template_whose_answers_do_not_follow_its_cue_is_refused() -> None:
 
 
 def test_nothing_stands_between_a_role_token_and_the_answer_of_the_world() -> None:
-    tokenizer = word_level("A B topic ? game".split())
+    tokenizer = word_level(["A", "B", "topic", "?", "game"])
     task = Task(name="topic", template="topic ? {text}", labels=AB)
     ids, mask = Encoder(tokenizer, task, 64).example("game", "sports")
     assert tokenizer.convert_ids_to_tokens(ids) == ["<bos>", "<user>", "topic", "?", "game", "<asst>", "B", "<end>"]

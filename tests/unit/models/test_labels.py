@@ -53,7 +53,7 @@ def test_an_unknown_answer_is_refused() -> None:
 
 
 def test_two_labels_with_one_sequence_are_refused() -> None:
-    with pytest.raises(TruingError, match="class0 .* class1"):
+    with pytest.raises(TruingError, match=r"class0 .* class1"):
         label_sequences(_encoder(tiny_tokenizer(), "A", "A "))
 
 

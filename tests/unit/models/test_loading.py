@@ -123,7 +123,12 @@ def test_the_weights_of_an_external_base_are_resolved_and_verified(base: Path, t
     shutil.copytree(base, outside, ignore=shutil.ignore_patterns("model.safetensors", "config.json"))
     (outside / "base.json").write_text(json.dumps(document))
     asked: list[Any] = []
-    monkeypatch.setattr(hub, "resolve", lambda found: asked.append(found) or base)
+
+    def resolve(found: Any) -> Path:
+        asked.append(found)
+        return base
+
+    monkeypatch.setattr(hub, "resolve", resolve)
     assert np.array_equal(_logits(load_model(outside)), _logits(load_model(base)))
     assert asked == [document]
     assert loading.load_tokenizer(outside).chat_template

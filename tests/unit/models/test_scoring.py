@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -192,7 +192,7 @@ def test_the_padding_side_of_the_tokenizer_does_not_matter(llama: Any) -> None:
         tokenizer = tiny_tokenizer(["topic", "?", "A", "B", "the", "game", "alpha", "beta", "gamma", "delta", "one"])
         tokenizer.padding_side = side
         scores.append(score_labels(llama, Encoder(tokenizer, task, 64), texts).logprobs)
-    assert np.array_equal(*scores)
+    assert np.array_equal(scores[0], scores[1])
 
 
 def test_prompts_beyond_the_positions_are_refused(llama: Any) -> None:
@@ -206,14 +206,14 @@ def test_scores_that_are_not_finite_are_refused() -> None:
 
 
 @pytest.fixture(scope="module")
-def stories() -> Iterator[tuple[Any, Any]]:
+def stories() -> tuple[Any, Any]:
     if not STORIES.is_dir():
         pytest.skip("needs ../shared/data/lm_stories260K")
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(STORIES)
     tokenizer.chat_template = PLAIN
-    yield AutoModelForCausalLM.from_pretrained(STORIES).eval(), tokenizer
+    return AutoModelForCausalLM.from_pretrained(STORIES).eval(), tokenizer
 
 
 def test_a_real_model_prefers_the_likely_word_and_batching_changes_nothing(stories: tuple[Any, Any]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from truing.contracts.schemas import check_rows, validator
+from truing.contracts.schemas import check_rows, schema
 from truing.contracts.task import Label, Task
 from truing.core.errors import TruingError
 from truing.core.files import Row
@@ -18,7 +18,7 @@ from truing.probes.null_families import FAMILIES
 from truing.probes.null_inputs import NullParams, items, score
 
 NAMES = ["world", "sports", "business", "science"]
-WORDS = "one two three four five six seven eight nine ten".split()
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 
 
 def _task(names: list[str]) -> Task:
@@ -53,6 +53,10 @@ def _answers(rows: list[Row], logs: Any) -> pd.DataFrame:
             for row, log in zip(rows, given, strict=True)
         ]
     )
+
+
+def _leaning(row: Row) -> Any:
+    return np.log([0.4, 0.3, 0.2, 0.1])
 
 
 def _measures(names: list[str], logs: Any, **params: Any) -> dict[tuple[str, str], Measure]:
@@ -157,9 +161,7 @@ def test_accuracy_recall_and_the_label_audit_on_real_texts() -> None:
 def test_missing_is_never_zero() -> None:
     cfg = NullParams()
     rows = items(cfg, _context(NAMES, _rows(NAMES[:3])))
-    answers = _answers(
-        [row for row in rows if row["arm"] != "filler" and row["item_id"] != "masked_000/d0"], lambda row: np.log([0.4, 0.3, 0.2, 0.1])
-    )
+    answers = _answers([row for row in rows if row["arm"] != "filler" and row["item_id"] != "masked_000/d0"], _leaning)
     found = {(m.arm, m.metric): m for m in score(cfg, pd.DataFrame(rows), answers, NAMES)}
     absent = found["masked_000", "recall.science"]
     assert (absent.value, absent.n, absent.ci_lo) == (None, 0, None)
@@ -171,11 +173,11 @@ def test_missing_is_never_zero() -> None:
 
 
 def test_measures_fit_the_result_schema_and_are_the_same_for_every_model() -> None:
-    rule = validator("result").schema["properties"]
+    rule = schema("result")["properties"]
     cfg = NullParams()
     rows = items(cfg, _context())
-    full = score(cfg, pd.DataFrame(rows), _answers(rows, lambda row: np.log([0.4, 0.3, 0.2, 0.1])), NAMES)
-    empty = score(cfg, pd.DataFrame(rows), _answers(rows[:1], lambda row: np.log([0.4, 0.3, 0.2, 0.1])), NAMES)
+    full = score(cfg, pd.DataFrame(rows), _answers(rows, _leaning), NAMES)
+    empty = score(cfg, pd.DataFrame(rows), _answers(rows[:1], _leaning), NAMES)
     assert [(m.arm, m.metric, m.unit) for m in full] == [(m.arm, m.metric, m.unit) for m in empty]
     assert set(vars(full[0])) <= set(rule)
     assert all(m.value is None or np.isfinite(m.value) for m in [*full, *empty])
@@ -187,7 +189,7 @@ def test_unknown_words_are_visible() -> None:
     rows = items(cfg, _context())
     for row in rows:
         row["metadata"] = {"text_tokens": 4, "unknown_tokens": 4 if row["arm"] == "placeholder" else 0, "cut": False}
-    found = {(m.arm, m.metric): m for m in score(cfg, pd.DataFrame(rows), _answers(rows, lambda row: np.log([0.4, 0.3, 0.2, 0.1])), NAMES)}
+    found = {(m.arm, m.metric): m for m in score(cfg, pd.DataFrame(rows), _answers(rows, _leaning), NAMES)}
     assert found["placeholder", "unknown_share"].value == 1.0
     assert found["null", "unknown_share"].value == pytest.approx(1 / 7)
 
@@ -195,7 +197,7 @@ def test_unknown_words_are_visible() -> None:
 def test_answers_that_do_not_belong_are_refused() -> None:
     cfg = NullParams()
     rows = items(cfg, _context())
-    answers = _answers(rows, lambda row: np.log([0.4, 0.3, 0.2, 0.1]))
+    answers = _answers(rows, _leaning)
     frame = pd.DataFrame(rows)
     with pytest.raises(TruingError, match="repeated"):
         score(cfg, frame, pd.concat([answers, answers]), NAMES)

@@ -72,6 +72,19 @@ def _logs(frame: pd.DataFrame, seed: int | None) -> np.ndarray:
     return np.array(mine["label_logprobs"].tolist())
 
 
+def _counted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[Any]:
+    """Replace a function of the engine by itself, and return the growing list of its calls."""
+    calls: list[Any] = []
+    real = getattr(engine, name)
+
+    def counting(*args: Any, **more: Any) -> Any:
+        calls.append(args)
+        return real(*args, **more)
+
+    monkeypatch.setattr(engine, name, counting)
+    return calls
+
+
 def test_every_seed_has_the_answers_of_its_own_adapter(base: Path, adapters: list[Path], tmp_path: Path) -> None:
     chained = tmp_path / "chained"
     shutil.copytree(adapters[1], chained)
@@ -98,16 +111,13 @@ def test_unknown_tokens_are_counted(base: Path) -> None:
 def test_the_base_is_loaded_once_for_adapters_of_one_configuration(
     base: Path, adapters: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loads: list[Any] = []
-    monkeypatch.setattr(engine, "load_model", lambda *args, **more: loads.append(args) or load_model(*args, **more))
+    loads = _counted(monkeypatch, "load_model")
     _ask(base, [(None, None), (1, adapters[0]), (2, adapters[1])])
     assert len(loads) == 1
 
 
 def test_a_new_seed_costs_its_own_answers_only(base: Path, adapters: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, asked = AnswerCache(tmp_path / "cache"), []
-    real = engine._ask
-    monkeypatch.setattr(engine, "_ask", lambda *args: asked.append(1) or real(*args))
+    cache, asked = AnswerCache(tmp_path / "cache"), _counted(monkeypatch, "_ask")
     _, first = _ask(base, [(1, adapters[0])], cache=cache)
     monkeypatch.setattr(engine, "load_model", lambda *args, **more: pytest.fail("known answers need no model"))
     _, again = _ask(base, [(1, adapters[0])], cache=cache)

@@ -1,0 +1,29 @@
+"""respond KEY: put a probe's questions to every planned seed of a model."""
+
+from truing.core.files import read_json, read_jsonl
+from truing.planning.artifacts import task_of, write_responses
+from truing.planning.stage import Stage, run
+
+
+def main(stage: Stage) -> None:
+    """Write data/responses/KEY."""
+    from truing.probes import ProbeContext
+    from truing.probes.cache import AnswerCache
+    from truing.probes.respond import Request, respond
+
+    node, card = stage.node, read_json(stage.need("card"))
+    request = Request(
+        plugin=stage.plugin,
+        values=stage.values,
+        context=ProbeContext(stage.root_seed, stage.key, card, list(read_jsonl(stage.need("corpus"))), task_of(card)),
+        base_key=node.base,
+        base=stage.need("base"),
+        adapters=[(seed, stage.layout.train(node.group, seed)) for seed in node.seeds],
+        inputs=stage.inputs(),
+        cache=AnswerCache(stage.layout.scratch / "answers"),
+    )
+    write_responses(stage.layout.responses(stage.key), *respond(request))
+
+
+if __name__ == "__main__":
+    run("respond", main)
