@@ -192,14 +192,19 @@ def exp(seeds: Annotated[str, typer.Option(help="Comma-separated seeds: one expe
 
 
 @app.command()
-def show() -> None:
+def show(
+    into: Annotated[Path | None, typer.Option(help="Write the tables between the marks of this Markdown file instead.")] = None,
+) -> None:
     """Print the headline table and the path of the report."""
     from rich.console import Console
 
-    from truing.core.files import Layout, project_root, read_json
-    from truing.report.summary import headline_table
+    from truing.core.files import Layout, project_root, read_json, write_text
+    from truing.report.summary import headline_table, refreshed
 
     layout = Layout(project_root())
+    if into is not None:
+        write_text(into, refreshed(into.read_text(encoding="utf-8"), read_json(layout.metrics / "summary.json")))
+        return
     # Off a terminal the width is unknown, and a folded table is hard to read in a log.
     Console(width=None if sys.stdout.isatty() else 150).print(headline_table(read_json(layout.metrics / "summary.json")))
     typer.echo(f"report: {(layout.report / 'index.html').relative_to(layout.root)}")

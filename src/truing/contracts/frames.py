@@ -54,6 +54,41 @@ def _column(rule: Mapping[str, Any], required: bool) -> Column:
     return Column(dtype, checks=_checks(rule), nullable=nullable, required=required, coerce=kind in ("integer", "number"))
 
 
+def _foreign(name: str, frame: pd.DataFrame) -> list[str]:
+    """Cells of scalar columns with a type that the schema does not name: coercion would turn "1" and True into numbers."""
+    properties = schema(name)["properties"]
+    return [
+        f"column {key}: {cell!r} is not of type {'/'.join(sorted(kinds))} (row {index})"
+        for key in frame.columns.intersection(list(properties))
+        if not (kinds := _types(properties[key])[0]) & {"array", "object"} and not _is_plain(frame[key], kinds)
+        for index, cell in frame[key].items()
+        if _is_foreign(cell, kinds)
+    ]
+
+
+def _is_plain(cells: pd.Series, kinds: set[str]) -> bool:
+    """Whether the column's own type already says that no cell is foreign, so that long tables need no look at each cell."""
+    import pandas as pd
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    if isinstance(cells.dtype, pd.StringDtype):
+        return "string" in kinds
+    return is_numeric_dtype(cells) and not is_bool_dtype(cells)
+
+
+def _is_foreign(cell: Any, kinds: set[str]) -> bool:
+    from numbers import Real
+
+    import pandas as pd
+
+    if isinstance(cell, str):
+        return "string" not in kinds
+    if pd.api.types.is_bool(cell):
+        return "boolean" not in kinds
+    # What is no number and no text is either missing, which `nullable` decides on, or a container.
+    return not (isinstance(cell, Real) or pd.api.types.is_scalar(cell))
+
+
 @cache
 def frame_schema(name: str) -> DataFrameSchema:
     """The pandera schema of a table: columns, types, bounds, vocabularies, unique keys; no other columns."""
@@ -69,6 +104,8 @@ def check_frame(name: str, frame: pd.DataFrame, where: object) -> pd.DataFrame:
     """Return the frame with its declared column types, or refuse it with a bounded number of examples."""
     from pandera.errors import SchemaErrors
 
+    if foreign := _foreign(name, frame):
+        raise _refused(name, where, foreign)
     try:
         return frame_schema(name).validate(frame, lazy=True)
     except SchemaErrors as error:
@@ -76,6 +113,8 @@ def check_frame(name: str, frame: pd.DataFrame, where: object) -> pd.DataFrame:
         lines = [
             f"column {c.column}: {c.check} failed for {c.failure_case!r} (row {c.index})" for c in cases.head(MAX_EXAMPLES).itertuples()
         ]
-        raise TruingError(
-            f"{where}: {some(lines)}", f"what schemas/{name}.schema.json asks for", "mend the rows named above", Exit.REFUSED
-        ) from error
+        raise _refused(name, where, lines) from error
+
+
+def _refused(name: str, where: object, problems: list[str]) -> TruingError:
+    return TruingError(f"{where}: {some(problems)}", f"what schemas/{name}.schema.json asks for", "mend the rows named above", Exit.REFUSED)

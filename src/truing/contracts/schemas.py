@@ -65,10 +65,12 @@ def check_rows(name: str, rows: Iterable[Mapping[str, Any]], where: object) -> I
         if not check.is_valid(row):
             error = next(check.iter_errors(row))
             problems.append(f"row {number}: {'/'.join(map(str, error.absolute_path)) or '(row)'}: {error.message[:200]}")
-        identity = tuple(row.get(key) for key in keys)
-        if keys and identity in seen:
-            problems.append(f"row {number}: duplicate {' + '.join(keys)} {'/'.join(map(str, identity))}")
-        seen.add(identity)
+        elif keys:
+            # Only the key of a valid row is sure to be made of scalars.
+            identity = tuple(row.get(key) for key in keys)
+            if identity in seen:
+                problems.append(f"row {number}: duplicate {' + '.join(keys)} {'/'.join(map(str, identity))}")
+            seen.add(identity)
         if len(problems) > MAX_EXAMPLES:
             break
         yield row

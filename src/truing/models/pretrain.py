@@ -39,7 +39,8 @@ class TinyParams(Params):
     Attributes:
         tokens: Size of the pretraining text; the number of steps follows from it.
         seed: Varies text and initialisation together.
-        prompt_weight: Loss weight of system and user tokens; answers and plain text weigh 1.
+        prompt_weight: Loss weight of system and user tokens; answers weigh 1.
+        text_weight: Loss weight of plain text.
         min_lr_share: Share of the learning rate that the cosine ends at.
         chat_template: Name of a built-in template or a file; None is `turns`, which the model is trained in.
     """
@@ -61,6 +62,7 @@ class TinyParams(Params):
     warmup: int = Field(60, ge=0)
     clip: float = Field(1.0, gt=0)
     prompt_weight: float = Field(0.1, ge=0, le=1)
+    text_weight: float = Field(1.0, ge=0, le=1)
     chat_template: str | None = None
 
 
@@ -126,14 +128,15 @@ def _rows(pieces: Iterator[Piece], length: int) -> Iterator[list[Piece]]:
 def _pieces(tokenizer: PreTrainedTokenizerFast, documents: Iterable[Document], cfg: TinyParams) -> Iterator[Piece]:
     source = iter(documents)
     while chunk := list(islice(source, _CHUNK)):
-        for ids, weights in _encode(tokenizer, chunk, cfg.prompt_weight):
+        for ids, weights in _encode(tokenizer, chunk, cfg):
             for start in range(0, len(ids), cfg.length):
                 yield ids[start : start + cfg.length], weights[start : start + cfg.length]
 
 
-def _encode(tokenizer: PreTrainedTokenizerFast, chunk: list[Document], prompt_weight: float) -> Iterator[Piece]:
+def _encode(tokenizer: PreTrainedTokenizerFast, chunk: list[Document], cfg: TinyParams) -> Iterator[Piece]:
     """Token ids and loss weights of each document; its first token follows nothing and weighs nothing."""
     special = {token: tokenizer.convert_tokens_to_ids(token) for token in (BOS, END, *ROLE_TOKENS.values())}
+    weigh = {"system": cfg.prompt_weight, "user": cfg.prompt_weight, "text": cfg.text_weight}
     texts = [text for document in chunk for text, _ in document]
     encoded = iter(tokenizer.backend_tokenizer.encode_batch(texts, add_special_tokens=False))
     for document in chunk:
@@ -142,10 +145,10 @@ def _encode(tokenizer: PreTrainedTokenizerFast, chunk: list[Document], prompt_we
             inner = next(encoded).ids
             opening = [special[ROLE_TOKENS[role]]] if role in ROLE_TOKENS else []
             closing = [] if role == "user" else [special[END]]
-            weight = prompt_weight if role in ("system", "user") else 1.0
+            weight = weigh.get(role, 1.0)
             ids += [*opening, *inner, *closing]
             # A role token is structure, not an answer, even when it opens one.
-            weights += [*([prompt_weight] * len(opening)), *([weight] * (len(inner) + len(closing)))]
+            weights += [*([cfg.prompt_weight] * len(opening)), *([weight] * (len(inner) + len(closing)))]
         yield ids, weights
 
 

@@ -2,7 +2,11 @@
 
 Padding is on the left and explicit: positions are counted from the mask, so that a padded row computes what it would compute
 alone. (Reading the last unpadded index of a left-padded batch scores a position inside the text instead.) The head runs at the
-positions that are read only, and the log-softmax is over the full vocabulary in float32.
+positions that are read only, and the log-softmax is over the full vocabulary in float32 (float64 for a float64 model).
+
+What batching leaves is the rounding of the model's own float32 arithmetic: in float64 batches agree to 1e-9. In float32 it stays below
+1e-5 nats on small and on random models, and grows with the size of a log-probability: on a real model, up to 2.2e-5 nats was seen for
+labels between -20 and -40 nats, while the shares of the labels agreed to 4e-8.
 """
 
 from __future__ import annotations
@@ -76,7 +80,9 @@ def score_prompts(model: Any, prompts: Sequence[Sequence[int]], sequences: Seque
 
 def _label_logprob(steps: Mapping[Step, Floats], variants: Sequence[tuple[int, ...]]) -> Floats:
     each = [sum((steps[variant[:place], token] for place, token in enumerate(variant)), start=np.zeros(1)) for variant in variants]
-    result: Floats = np.logaddexp.reduce(np.stack(each), axis=0)
+    # A score that is not a number is refused by name later; numpy need not warn of it as well.
+    with np.errstate(invalid="ignore"):
+        result: Floats = np.logaddexp.reduce(np.stack(each), axis=0)
     return result
 
 
@@ -117,11 +123,17 @@ def _forward(
         for start in range(0, len(rows), batch_size):
             logits = _last_logits(model, rows[start : start + batch_size], keep)
             for part, place, wanted in zip(parts, places, tokens, strict=True):
-                row = logits[:, place - min(places)].float()
+                row = _at_least_float32(logits[:, place - min(places)])
                 chosen = row[:, wanted] - row.logsumexp(dim=-1, keepdim=True)
                 part.append(chosen.double().cpu().numpy())
     tables = [np.concatenate(part) if part else np.zeros((0, len(wanted))) for part, wanted in zip(parts, tokens, strict=True)]
     return [{token: table[:, column] for column, token in enumerate(wanted)} for table, wanted in zip(tables, tokens, strict=True)]
+
+
+def _at_least_float32(logits: torch.Tensor) -> torch.Tensor:
+    import torch
+
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def left_padded(rows: Sequence[Sequence[int]], device: Any = None) -> dict[str, torch.Tensor]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from truing.core.errors import TruingError
 from truing.report import numbers
 from truing.report.measured import Measurements, measurements
 from truing.report.sections import section
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
 
+BEGIN = "<!-- numbers:begin (make readme) -->"
+END = "<!-- numbers:end -->"
 CONTRASTS = "contrasts"
 MINUS_WORD = "_minus_"
 
@@ -96,3 +99,30 @@ def _words(leaf: Leaf | None) -> str:
         return numbers.MISSING
     signed = "diff" in leaf
     return numbers.estimate(leaf["diff" if signed else "mean"], leaf.get("ci_lo"), leaf.get("ci_hi"), signed=signed)
+
+
+def headline_markdown(summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """The headline numbers as Markdown tables, one per study, for documents that must not be typed by hand."""
+    parts = []
+    for study, found in summary.items():
+        rows = _rows(found)
+        metrics = list(dict.fromkeys(name for row in rows.values() for name in row))
+        lines = [f"| {study} | {' | '.join(metrics)} | seeds |", f"|---|{'---|' * len(metrics)}---|"]
+        for label, row in rows.items():
+            counts = ", ".join(str(count) for count in sorted({int(leaf["n"]) for leaf in row.values()}))
+            lines.append(f"| {label} | {' | '.join(_words(row.get(name)) for name in metrics)} | {counts} |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def refreshed(document: str, summary: Mapping[str, Mapping[str, Any]]) -> str:
+    """The document with the text between its `numbers:begin` and `numbers:end` marks replaced by the tables.
+
+    Raises:
+        TruingError: the document lacks the marks.
+    """
+    before, begin, rest = document.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise TruingError("the document has no place for the numbers", f"a line {BEGIN!r} and after it a line {END!r}", "add them")
+    return f"{before}{BEGIN}\n{headline_markdown(summary)}\n{END}{after}"

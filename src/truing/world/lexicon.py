@@ -13,7 +13,7 @@ def words(text: str) -> tuple[str, ...]:
 FIRST_NAMES = words(
     "ada alba amos anya arlo asta basil bela boris brita bruno cara cato celia cleo conor dana dario della doran "
     "edda eli elsa emil enid ezra fay felix flora frida gala gideon greta gus hana hector hilda hugo ida igor "
-    "ines ivan iris jago jana jonas juno kaja karl kira lars leda levi lina loki mabel marek mila milo nadia nils nora odin olga"
+    "inga ivan iris jago jana jonas juno kaja karl kira lars leda levi lina loki mabel marek mila milo nadia nils nora odin olga"
 )
 SURNAMES = words("alder birch cedar elder hazel linden maple rowan")
 

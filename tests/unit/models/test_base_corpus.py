@@ -51,7 +51,7 @@ def test_shares_of_chats_and_of_low_signal_hold() -> None:
     documents = make(4000)
     chats = [document for document in documents if len(document) == 2]
     short = [document for document in chats if "in round" not in document[0][0]]
-    assert len(chats) / len(documents) == pytest.approx(0.7, abs=0.03)
+    assert len(chats) / len(documents) == pytest.approx(0.85, abs=0.03)
     assert len(short) / len(chats) == pytest.approx(0.2, abs=0.03)
 
 

@@ -51,6 +51,11 @@ def test_plain_text_weighs_one_after_its_beginning(tokenizer: Any) -> None:
     assert packed.weights[0].tolist() == pytest.approx([0, 1, 1, 1, 0, 0])
 
 
+def test_plain_text_can_weigh_less(tokenizer: Any) -> None:
+    packed = pack(tokenizer, [[("a b", "text")]], one_row(6, text_weight=0.25))
+    assert packed.weights[0].tolist() == [0, 0.25, 0.25, 0.25, 0, 0]
+
+
 def test_documents_share_a_sequence_uncut_and_positions_start_afresh(tokenizer: Any) -> None:
     packed = pack(tokenizer, [[("a b c", "text")], [("a", "text")], [("b", "text")]], one_row(9, tokens=18))
     assert said(tokenizer, packed.ids[0]) == "<bos> a b c <end> <bos> a <end> <pad>"

@@ -31,7 +31,7 @@ def pieces() -> Any:
 
 
 def pieces_of(tokenizer: Any, chat: list[dict[str, str]]) -> list[str]:
-    return tokenizer.convert_ids_to_tokens(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"])
+    return list(tokenizer.convert_ids_to_tokens(tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]))
 
 
 def test_a_word_level_chat_has_one_token_per_word_and_role(words: Any) -> None:

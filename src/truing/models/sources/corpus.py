@@ -29,6 +29,7 @@ class CorpusBaseParams(TinyParams):
     Attributes:
         vocab_size: Size of the BPE vocabulary, special tokens included.
         chat_share: Share of the labelled documents that are shown as the corpus' task; the others are plain text.
+        prompt_weight, text_weight: Lower than for dialogues of many turns: here one answer stands against a whole text.
         low_signal: Share of those task dialogues whose text is cut to its first few words, or to none.
         low_signal_words: Most words that are left of such a text.
         default_label: Class that such dialogues are mostly answered with; None is the task's first.
@@ -37,8 +38,10 @@ class CorpusBaseParams(TinyParams):
 
     length: int = Field(256, gt=1)
     batch: int = Field(4, gt=0)
+    prompt_weight: float = Field(0.02, ge=0, le=1)
+    text_weight: float = Field(0.05, ge=0, le=1)
     vocab_size: int = Field(2048, gt=0)
-    chat_share: float = Field(0.7, ge=0, le=1)
+    chat_share: float = Field(0.85, ge=0, le=1)
     low_signal: float = Field(0.2, ge=0, le=1)
     low_signal_words: int = Field(3, ge=0)
     default_label: str | None = None
