@@ -1,4 +1,4 @@
-"""Strict reading of foreign files: what is cut off, mis-encoded or mis-shaped is an error that names its line."""
+"""Strict reading of foreign files: what is cut off, wrongly encoded or wrongly shaped is an error that names its line."""
 
 from __future__ import annotations
 

@@ -89,14 +89,21 @@ class Builder:
             "base": _path(_LAYOUT.base(model.base)),
             "group": f"models/{model.group}" if model.group else ABSENT,
         }
-        key = _key(f"{model.name}-{config}")
-        seeds = self.nodes["respond"][key].model_dump()["seeds"] if key in self.nodes["respond"] else ()
-        # One node answers for all seeds of its group, so that the base model loads once.
-        self.nodes["respond"].pop(key, None)
-        union = tuple(sorted({*seeds, *([model.seed] if model.seed is not None else [])}))
-        key = self._add("respond", key, config, {**fields, "seeds": union}, deps)
+        seeds = () if model.seed is None else (model.seed,)
+        key = self._joined(config, fields, deps, seeds)
+        if key is None:
+            key = self._add("respond", f"{model.name}-{config}", config, {**fields, "seeds": seeds}, deps)
         self._cell(condition, model.phase, key, None)
         return key
+
+    def _joined(self, config: str, fields: Mapping[str, Any], deps: Mapping[str, str], seeds: tuple[int, ...]) -> str | None:
+        """Let the node that asks the same of other seeds ask these too, so that the base model loads once for all of them."""
+        for key, node in self.nodes["respond"].items():
+            entry = node.model_dump()
+            if entry["config"] == config and entry["deps"] == deps and all(entry[name] == value for name, value in fields.items()):
+                self.nodes["respond"][key] = node.model_copy(update={"seeds": tuple(sorted({*entry["seeds"], *seeds}))})
+                return key
+        return None
 
     def judge(self, config: str, *, responses: str) -> str:
         deps = {"responses": _path(_LAYOUT.responses(responses))}

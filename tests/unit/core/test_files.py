@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,12 +35,12 @@ def test_a_failing_writer_leaves_the_old_output_and_nothing_else(project: Path) 
     target = project / "data" / "rows.jsonl"
     write_jsonl(target, [{"a": 1}])
 
-    def rows() -> object:
+    def rows() -> Iterator[dict[str, int]]:
         yield {"a": 2}
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError):
-        write_jsonl(target, rows())  # type: ignore[arg-type]
+        write_jsonl(target, rows())
     assert list(read_jsonl(target)) == [{"a": 1}]
     assert [path.name for path in (project / "data").iterdir()] == ["rows.jsonl"]
     assert not any((project / ".scratch" / "tmp").iterdir())

@@ -1,4 +1,4 @@
-"""Foreign files that are cut, mis-encoded or mis-shaped are refused with their place."""
+"""Foreign files that are cut, wrongly encoded or wrongly shaped are refused with their place."""
 
 from __future__ import annotations
 

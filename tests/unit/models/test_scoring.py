@@ -100,9 +100,8 @@ def test_in_float64_batching_and_padding_are_exact(kind: str) -> None:
     prompts = _prompts(np.random.default_rng(4), 17)
     alone, together = (score_prompts(model, prompts, MANY, batch_size=size).logprobs for size in (1, 16))
     brute = np.array([[_brute(model, prompt, variants) for variants in MANY.values()] for prompt in prompts])
-    # Some architectures compute norms or rotations in float32 even then, but in each row alike.
-    assert np.abs(alone - together).max() < 1e-6
-    assert np.abs(together - brute).max() < 1e-6
+    assert np.abs(alone - together).max() < 1e-9
+    assert np.abs(together - brute).max() < 1e-9
 
 
 @settings(derandomize=True, max_examples=12, deadline=None)
@@ -241,3 +240,12 @@ def test_a_real_model_prefers_the_likely_word_and_batching_changes_nothing(stori
     prompts = [encoder.prompt_ids(text) for text in texts]
     brute = [[_brute(model, prompt, variants) for variants in label_sequences(encoder).values()] for prompt in prompts]
     assert np.abs(together.logprobs - np.array(brute)).max() < 1e-4
+
+
+def test_a_real_model_in_float64_does_not_see_the_batch(stories: tuple[Any, Any]) -> None:
+    import copy
+
+    model = copy.deepcopy(stories[0]).double()
+    prompts = _prompts(np.random.default_rng(5), 12)
+    alone, together = (score_prompts(model, prompts, MANY, batch_size=size).logprobs for size in (1, 16))
+    assert np.abs(alone - together).max() < 1e-9

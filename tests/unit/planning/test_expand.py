@@ -91,11 +91,20 @@ def test_a_chain_of_phases_depends_on_its_parent(params: dict[str, Any]) -> None
 
 def test_one_condition_answered_twice_is_refused(params: dict[str, Any]) -> None:
     builder = Builder(settings(params), study="s")
-    base, corpus = builder.base("tiny"), builder.corpus("news-eval")
-    builder.respond("null_inputs", model=base, corpus=corpus, condition="same")
+    corpus = builder.corpus("news-eval")
+    builder.respond("null_inputs", model=builder.base("tiny"), corpus=corpus, condition="same")
     with pytest.raises(TruingError, match="condition 'same'"):
-        builder.respond("null_inputs", model=Model("tiny", "other", 1), corpus=corpus, condition="same")
         builder.respond("null_inputs", model=Model("tiny", phase="base"), corpus=builder.corpus("news-skewed"), condition="same")
+
+
+def test_seeds_of_one_group_are_asked_together_and_other_corpora_apart(params: dict[str, Any]) -> None:
+    builder = Builder(settings(params), study="s")
+    corpus, other = builder.corpus("news-eval"), builder.corpus("news-skewed")
+    keys = [builder.respond("null_inputs", model=Model("tiny", "group", seed, "sft"), corpus=corpus) for seed in (2, 1)]
+    apart = builder.respond("null_inputs", model=Model("tiny", "group", 1, "sft"), corpus=other)
+    assert len({*keys, apart}) == 2
+    assert builder.nodes["respond"][keys[0]].model_dump()["seeds"] == (1, 2)
+    assert builder.nodes["respond"][apart].model_dump()["seeds"] == (1,)
 
 
 @pytest.mark.parametrize(
