@@ -1,72 +1,19 @@
-"""A small project of its own for every module: a git checkout of the working tree with the small overlay applied."""
+"""A small project of its own for every module."""
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
-ENV = {
-    **os.environ,
-    "OMP_NUM_THREADS": "1",
-    "DVC_NO_ANALYTICS": "1",
-    "COLUMNS": "200",
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "GIT_AUTHOR_NAME": "t",
-    "GIT_AUTHOR_EMAIL": "t@example.org",
-    "GIT_COMMITTER_NAME": "t",
-    "GIT_COMMITTER_EMAIL": "t@example.org",
-}
-
-
-@dataclass(frozen=True)
-class Checkout:
-    """A project in a temporary folder, and the commands that a user types in it."""
-
-    root: Path
-
-    def run(self, *arguments: str, code: int | None = 0) -> str:
-        """Run a command; its package is this checkout's own. Returns stdout and stderr together."""
-        env = {**ENV, "PYTHONPATH": str(self.root / "src")}
-        done = subprocess.run(arguments, cwd=self.root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        assert code is None or done.returncode == code, done.stdout[-4000:]
-        return done.stdout
-
-    def ran(self, output: str) -> set[str]:
-        """Names of the stages that a `dvc repro` ran."""
-        return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
-
-    def commit(self, message: str) -> None:
-        """Commit everything."""
-        self.run("git", "add", "-A")
-        self.run("git", "commit", "-qm", message, "--allow-empty")
-
-
-def _checkout(target: Path) -> Checkout:
-    tracked = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split("\0")
-    # The committed run's lock and numbers belong to the default run, not to this small one.
-    for name in [n for n in tracked if n and n != "dvc.lock" and not n.startswith("metrics/")]:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, target / name)
-    return Checkout(target)
+from support.checkout import Checkout, copy_of_the_tree
 
 
 @pytest.fixture(scope="module")
-def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
+def newcopy_of_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
     """Make a fresh, committed checkout with the small overlay applied; nothing has been run in it."""
 
     def make() -> Checkout:
-        checkout = _checkout(tmp_path_factory.mktemp("project"))
+        checkout = copy_of_the_tree(tmp_path_factory.mktemp("project"))
         checkout.run("git", "init", "-q", "-b", "main")
         checkout.run("truing", "plan", "--overlay", "tests/e2e/small.yaml")
         checkout.commit("small")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import Checkout  # type: ignore[import-not-found,unused-ignore]
+from support.checkout import ENV, Checkout
 
 pytestmark = pytest.mark.slow
 
@@ -154,3 +157,51 @@ def test_no_output_holds_a_path_of_this_machine(checkout: Checkout) -> None:
     for folder in ("data", "models", "metrics"):
         for path in (p for p in (checkout.root / folder).rglob("*") if p.is_file()):
             assert needle not in path.read_bytes(), Path(path).relative_to(checkout.root)
+
+
+IMPORTS = """
+import runpy, sys
+verb, key = sys.argv[1:]
+sys.argv = [verb, key]
+try:
+    runpy.run_module(f"stages.{verb}", run_name="__main__")
+except SystemExit as stop:
+    print("code", stop.code, "heavy", [name for name in ("torch", "transformers", "trl") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "key"),
+    [
+        ("corpus", "news-skewed"),
+        ("signal", "news-skewed-label-mentions"),
+        ("manifest", "news-skewed-tarp"),
+        ("collect", "all"),
+        ("report", "site"),
+    ],
+)
+def test_a_stage_that_needs_no_torch_imports_none_and_repeats_its_bytes(checkout: Checkout, verb: str, key: str) -> None:
+    before = checkout.run("dvc", "status", "--json")
+    assert "code 0 heavy []" in checkout.run("python", "-c", IMPORTS, verb, key)
+    assert checkout.run("dvc", "status", "--json") == before
+
+
+def test_a_killed_training_leaves_no_output_and_resumes_to_the_same_bytes(checkout: Checkout) -> None:
+    key = "tiny-news-skewed-uniform-sft-1"
+    target = checkout.root / "models" / "tiny-news-skewed-uniform-sft" / "1"
+    checkout.run("truing", "plan", "--set", "recipes.sft.method.save_steps=2")
+    checkout.run("dvc", "repro", "-s", f"train@{key}")
+    wanted = {path.name: path.read_bytes() for path in target.iterdir()}
+    shutil.rmtree(target)
+    process = subprocess.Popen(
+        ["python", "-m", "stages.train", key], cwd=checkout.root, env={**ENV, "PYTHONPATH": str(checkout.root / "src")}
+    )
+    deadline = time.monotonic() + 120
+    while not list((checkout.root / ".scratch").glob("*/**/checkpoint-2")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert not target.exists()
+    assert not list((checkout.root / "models").rglob(".tmp*"))
+    checkout.run("python", "-m", "stages.train", key)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == wanted

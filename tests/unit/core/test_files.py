@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
 
 def test_json_lines_are_canonical_and_round_trip(project: Path) -> None:
     target = project / "data" / "rows.jsonl"
-    rows = [{"b": "é", "a": 1}, {"a": None}]
+    rows: list[dict[str, object]] = [{"b": "é", "a": 1}, {"a": None}]
     assert write_jsonl(target, iter(rows)) == 2
     assert target.read_bytes() == '{"a":1,"b":"é"}\n{"a":null}\n'.encode()
     assert list(read_jsonl(target)) == rows

@@ -49,6 +49,19 @@ def test_a_digest_inside_a_document_does_not_hide_that_the_numbers_agree(tmp_pat
     assert distance(first, sketch(tmp_path / "x.json")) is None
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_tensor_file_is_sketched_without_torch_as_with_it(tmp_path: Path, dtype: str) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {
+        name: torch.randn(40, 5, generator=torch.Generator().manual_seed(seed)).to(getattr(torch, dtype)) for seed, name in enumerate("ba")
+    }
+    save_file(tensors, tmp_path / "x.safetensors")
+    expected = project(torch.cat([tensors["a"].flatten(), tensors["b"].flatten()]).float().numpy(), ".safetensors")
+    assert list(sketch(tmp_path / "x.safetensors")["numbers"].values()) == [expected]
+
+
 def _lock(**digests: str) -> dict[str, object]:
     return {"stages": {name.replace("_", "@"): {"outs": [{"path": name, "md5": value}]} for name, value in digests.items()}}
 
