@@ -77,10 +77,22 @@ def load_model(base: Path, *, adapter: Path | None = None, attention: str = "sdp
 
 def _weights_folder(base: Path, document: Mapping[str, Any]) -> Path:
     if not document["external"]:
+        _refuse_changed(base, document["files"])
         return base
     from truing.models.sources.hub import resolve
 
     return resolve(document)
+
+
+def _refuse_changed(base: Path, files: Mapping[str, str]) -> None:
+    changed = [name for name, wanted in files.items() if not (base / name).is_file() or digest_file(base / name) != wanted]
+    if changed:
+        raise TruingError(
+            f"{base}: {some(changed)} not as base.json records",
+            "every file with its recorded digest",
+            "run `dvc checkout`, or `dvc repro` to build the base again",
+            Exit.REFUSED,
+        )
 
 
 def ancestors(adapter: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,8 @@ def run(verb: str, main: Callable[[Stage], None]) -> None:
         from truing.planning.project import Project
 
         project = Project.open()
+        # PEFT's own call, on every adapter that is attached; nothing that a user could mend.
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
         sweep(project.layout.root)
         main(Stage(verb, sys.argv[1], project, project.node(verb, sys.argv[1])))
     except TruingError as error:

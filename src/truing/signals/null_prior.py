@@ -19,7 +19,7 @@ from truing.signals import Evidence, ResponsesTable, SignalContext, signal
 from truing.signals.compute import chunks
 
 # Shuffled or partly masked news still says what it is about, so it tells of the text as much as of the model.
-NULL_ARMS = ("empty", "placeholder", "mask", "stopwords", "punctuation", "filler", "random_words", "masked_100")
+NULL_ARMS = ("empty", "placeholder", "mask", "stopwords", "punctuation", "filler", "random_words")
 
 Floats = NDArray[np.float64]
 

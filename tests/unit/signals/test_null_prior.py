@@ -49,7 +49,7 @@ def test_inputs_that_still_tell_of_the_text_stay_out_unless_asked_for() -> None:
     ]
     assert run(answers)[1]["default_label"] == "world"
     assert run(answers, arms=["shuffled"])[1]["default_label"] == "sports"
-    assert set(run([*answers, answer("x", "masked_100", [0.4, 0.3, 0.3])])[1]["arms"]) == {"empty", "masked_100"}
+    assert set(run([*answers, answer("x", "masked_100", [0.4, 0.3, 0.3])])[1]["arms"]) == {"empty"}
 
 
 def test_label_mass_does_not_matter() -> None:
