@@ -158,7 +158,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(prefix=_prefix(), dir=_scratch_for(target)))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        _open_up(temporary)
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.exists():
             shutil.rmtree(target)
@@ -167,6 +167,14 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         raise _full_disk(error, target) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _open_up(folder: Path) -> None:
+    # Some libraries write private files; an output has the permissions of any other file.
+    mask = _umask()
+    folder.chmod(0o777 & ~mask)
+    for path in folder.rglob("*"):
+        path.chmod((0o777 if path.is_dir() else 0o666) & ~mask)
 
 
 def _umask() -> int:
