@@ -9,7 +9,7 @@ from support.checkout import Checkout, copy_of_the_tree
 
 
 @pytest.fixture(scope="module")
-def newcopy_of_the_tree(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
+def new_checkout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Checkout]:
     """Make a fresh, committed checkout with the small overlay applied; nothing has been run in it."""
 
     def make() -> Checkout:
