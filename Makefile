@@ -52,7 +52,8 @@ bench: venv
 # The numbers and the picture in README.md come from the run that is in the workspace.
 readme: venv
 	truing show --into README.md
-	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --user-data-dir=$$(mktemp -d) --window-size=1280,1500 \
+	chromium --headless --no-sandbox --disable-gpu --hide-scrollbars --no-first-run --disable-background-networking \
+		--disable-component-update --disable-sync --user-data-dir=$$(mktemp -d) --window-size=1280,2450 \
 		--screenshot=docs/images/report.png file://$(CURDIR)/metrics/report/index.html
 
 # torch pulls CUDA packages on a machine with a GPU build by its own exact pins; they must not be in a portable lock.

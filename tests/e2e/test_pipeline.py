@@ -76,6 +76,33 @@ def test_lineage_walks_back_to_corpus_base_recipe_and_seed(checkout: Checkout) -
     assert all("recipe" in step["facts"] for step in trained)
 
 
+IMPORTS = """
+import runpy, sys
+verb, key = sys.argv[1:]
+sys.argv = [verb, key]
+try:
+    runpy.run_module(f"stages.{verb}", run_name="__main__")
+except SystemExit as stop:
+    print("code", stop.code, "heavy", [name for name in ("torch", "transformers", "trl") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "key"),
+    [
+        ("corpus", "news-skewed"),
+        ("signal", "news-skewed-label-mentions"),
+        ("manifest", "news-skewed-tarp"),
+        ("collect", "all"),
+        ("report", "site"),
+    ],
+)
+def test_a_stage_that_needs_no_torch_imports_none_and_repeats_its_bytes(checkout: Checkout, verb: str, key: str) -> None:
+    before = checkout.run("dvc", "status", "--json")
+    assert "code 0 heavy []" in checkout.run("python", "-c", IMPORTS, verb, key)
+    assert checkout.run("dvc", "status", "--json") == before
+
+
 def test_a_tampered_input_is_seen_by_lineage(checkout: Checkout) -> None:
     card = checkout.root / "data" / "corpora" / "news-skewed.jsonl"
     original = card.read_bytes()
@@ -158,33 +185,6 @@ def test_no_output_holds_a_path_of_this_machine(checkout: Checkout) -> None:
     for folder in ("data", "models", "metrics"):
         for path in (p for p in (checkout.root / folder).rglob("*") if p.is_file()):
             assert needle not in path.read_bytes(), Path(path).relative_to(checkout.root)
-
-
-IMPORTS = """
-import runpy, sys
-verb, key = sys.argv[1:]
-sys.argv = [verb, key]
-try:
-    runpy.run_module(f"stages.{verb}", run_name="__main__")
-except SystemExit as stop:
-    print("code", stop.code, "heavy", [name for name in ("torch", "transformers", "trl") if name in sys.modules])
-"""
-
-
-@pytest.mark.parametrize(
-    ("verb", "key"),
-    [
-        ("corpus", "news-skewed"),
-        ("signal", "news-skewed-label-mentions"),
-        ("manifest", "news-skewed-tarp"),
-        ("collect", "all"),
-        ("report", "site"),
-    ],
-)
-def test_a_stage_that_needs_no_torch_imports_none_and_repeats_its_bytes(checkout: Checkout, verb: str, key: str) -> None:
-    before = checkout.run("dvc", "status", "--json")
-    assert "code 0 heavy []" in checkout.run("python", "-c", IMPORTS, verb, key)
-    assert checkout.run("dvc", "status", "--json") == before
 
 
 def test_a_killed_training_leaves_no_output_and_resumes_to_the_same_bytes(checkout: Checkout) -> None:
