@@ -13,6 +13,8 @@ ROOT = Path(__file__).parents[2]
 SRC = ROOT / "src"
 # The frame around a stage: it decides which node runs, not what the node's output holds.
 FRAME = ("truing.planning", "truing.studies")
+# Parts of that room which write or summarise what an output holds.
+WRITERS = ("truing.planning.artifacts", "truing.planning.sketches")
 ROOMS = {
     "base": "truing.models.sources",
     "corpus": "truing.corpora",
@@ -39,7 +41,7 @@ def _imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.startswith("truing") and not name.startswith(FRAME)}
+    return {name for name in found if name.startswith("truing") and (name.startswith(WRITERS) or not name.startswith(FRAME))}
 
 
 def _closure(start: set[Path]) -> set[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +49,22 @@ def write_responses(folder: Path, items: Iterable[Row], answers: pd.DataFrame, m
         digests = {"items_digest": digest_file(target / "items.jsonl"), "answers_digest": digest_file(target / "answers.parquet")}
         document = {"schema": SCHEMA_VERSION, **meta, **digests}
         check_document("responses_meta", document, f"{folder.name}: meta.json")
+        write_json(target / "meta.json", document)
+
+
+def write_judgements(folder: Path, rows: Iterable[Row], meta: Row) -> None:
+    """Write the folder of a judge node as a whole, its document last."""
+    with atomic_folder(folder) as target:
+        count = write_jsonl(target / "judgements.jsonl", check_rows("judgement", rows, f"{folder.name}: judgements"))
+        failures = Counter(row["failure"] for row in read_jsonl(target / "judgements.jsonl") if row["failure"])
+        document = {
+            "schema": SCHEMA_VERSION,
+            **meta,
+            "rows": count,
+            "failures": failures,
+            "digest": digest_file(target / "judgements.jsonl"),
+        }
+        check_document("judgements_meta", document, f"{folder.name}: meta.json")
         write_json(target / "meta.json", document)
 
 
