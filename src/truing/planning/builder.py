@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from truing.core.digests import digest
-from truing.core.errors import TruingError
+from truing.core.errors import TruingError, some
 from truing.core.files import ABSENT, Layout, meta_path
 from truing.planning.nodes import KEY, MODELS, Cell, Node
 from truing.planning.params import Settings
@@ -42,6 +42,8 @@ class Builder:
     def signal(
         self, config: str, *, corpus: str, responses: str | None = None, model: Model | None = None, after: str | None = None
     ) -> str:
+        needs = self._needs(config, responses=responses, model=model)
+        responses, model = responses if "responses" in needs else None, model if "model" in needs else None
         fields = {"corpus": corpus, "responses": responses, "model": model.name if model else None, "after": after}
         deps = {
             **_corpus_deps(corpus),
@@ -50,6 +52,18 @@ class Builder:
             "after": _path(_LAYOUT.signal(after)) if after else ABSENT,
         }
         return self._add("signal", f"{corpus}-{config}", config, fields, deps)
+
+    def _needs(self, config: str, **given: object) -> frozenset[str]:
+        """What the signal reads of what the study offers it."""
+        needs: frozenset[str] = self.settings.entry("signal", config).plugin.params.needs  # type: ignore[attr-defined]
+        missing = sorted(name for name in needs if given.get(name) is None)
+        if missing:
+            raise TruingError(
+                f"study {self.study}: signal {config!r} needs {some(missing)}",
+                "a study that offers it",
+                "leave the signal out of this study",
+            )
+        return needs
 
     def manifest(self, config: str, *, corpus: str, evidence: str | None = None, source: str | None = None) -> str:
         deps = {

@@ -8,14 +8,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from truing.contracts.task import Task
 from truing.core.files import Row
-from truing.core.registry import Registry
+from truing.core.registry import Params, Registry
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class SignalParams(Params):
+    """Base of a signal's parameters.
+
+    Attributes:
+        needs: What the signal reads beside the corpus, of "responses" and "model". The plan gives it no other edge, so
+            that it does not become stale with what it never looks at.
+    """
+
+    needs: ClassVar[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True)

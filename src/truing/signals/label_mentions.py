@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from truing.contracts.task import Label, Task
 from truing.core.errors import TruingError
 from truing.core.files import Row
-from truing.core.registry import Params
-from truing.signals import Evidence, SignalContext, signal
+from truing.signals import Evidence, SignalContext, SignalParams, signal
 from truing.signals.compute import chunks
 from truing.signals.matching import PhraseCounter, is_word
 
 KINDS = ("mentions", "contexts", "letters")
 
 
-class LabelMentionsParams(Params):
+class LabelMentionsParams(SignalParams):
     """What counts as an answer letter: phrases with `{answer}`."""
 
     letter_patterns: tuple[str, ...] = ("answer: {answer}", "({answer})", "option {answer}")

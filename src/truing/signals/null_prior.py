@@ -7,15 +7,14 @@ input, since any single string has quirks of its own (Fei et al. 2023, arXiv 230
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from truing.core.errors import TruingError, some
-from truing.core.registry import Params
-from truing.signals import Evidence, ResponsesTable, SignalContext, signal
+from truing.signals import Evidence, ResponsesTable, SignalContext, SignalParams, signal
 from truing.signals.compute import chunks
 
 # Shuffled or partly masked news still says what it is about, so it tells of the text as much as of the model.
@@ -24,8 +23,10 @@ NULL_ARMS = ("empty", "placeholder", "mask", "stopwords", "punctuation", "filler
 Floats = NDArray[np.float64]
 
 
-class NullPriorParams(Params):
+class NullPriorParams(SignalParams):
     """Which kinds of null input enter: None takes every one of `NULL_ARMS` that was asked."""
+
+    needs: ClassVar[frozenset[str]] = frozenset({"responses"})
 
     arms: tuple[str, ...] | None = None
 

@@ -78,6 +78,15 @@ def test_different_nodes_under_one_name_get_different_keys(params: dict[str, Any
     assert builder.corpus("news-skewed") == second
 
 
+def test_a_signal_has_only_the_edges_that_it_reads(params: dict[str, Any]) -> None:
+    signals = _plan(params)["signal"]
+    assert signals["news-skewed-label-mentions"]["deps"]["responses"] == "stages/absent"
+    assert signals["news-skewed-null-prior"]["deps"]["responses"] == "data/responses/tiny-null-inputs"
+    builder = Builder(settings(params), study="s")
+    with pytest.raises(TruingError, match="'null_prior' needs responses"):
+        builder.signal("null_prior", corpus=builder.corpus("news-skewed"))
+
+
 def test_a_chain_of_phases_depends_on_its_parent(params: dict[str, Any]) -> None:
     builder = Builder(settings(params))
     corpus = builder.corpus("news-skewed")
