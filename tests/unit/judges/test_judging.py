@@ -41,7 +41,7 @@ def test_case_can_matter() -> None:
 
 
 def test_judgements_are_written_with_their_failures_counted(tmp_path: Path) -> None:
-    answers = [_answer("four"), _answer("fo", "length", sample=1)]
+    answers = [_answer("four"), _answer("four", "length", sample=1)]
     rows = judgements(judge.get("exact_match"), {}, [ITEM], answers, "here")
     write_judgements(tmp_path / "j", rows, {"key": "j", "judge": "exact_match", "params": {}, "inputs": {}})
     meta = json.loads((tmp_path / "j" / "meta.json").read_text())
