@@ -24,8 +24,13 @@ repro: venv
 	dvc repro
 	truing show
 
+# Experiments as rows: what varies among the parameters, the means of the first headline metrics, and the declared differences.
+# DVC matches a pattern from the start of a column's name.
+PLAN_AND_DATA := plan|data|models|src|stages|schemas|requirements|metrics/|Created
+DETAIL := .*(ci_lo|ci_hi|p_value|\.n|macro_f1\..*|entropy_norm\..*)$$|.*contrasts.*accuracy.*
+
 show: venv
-	dvc exp show --drop 'plan\.|^data/|^models/|^src/|^stages/|^schemas/|^metrics/(plots|report|results)|requirements' --no-pager
+	dvc exp show --only-changed --drop '$(PLAN_AND_DATA)|$(DETAIL)' --precision 3 --md --no-pager
 
 test: lint
 	pytest -n 2 --dist worksteal
