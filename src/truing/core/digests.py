@@ -47,3 +47,11 @@ def file_digests(folder: Path) -> dict[str, str]:
 def digest_path(path: Path) -> str:
     """Digest of a file's bytes, or of the sorted (relative path, digest) pairs of a folder."""
     return digest(file_digests(path)) if path.is_dir() else digest_file(path)
+
+
+def source_digest(*rooms: str) -> str:
+    """Digest of the Python files of rooms of this package ("train", "probes"), whether or not they were compiled."""
+    package = Path(__file__).parents[1]
+    return digest(
+        [[path.relative_to(package).as_posix(), digest_file(path)] for room in rooms for path in sorted((package / room).rglob("*.py"))]
+    )

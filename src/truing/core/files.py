@@ -99,6 +99,15 @@ class Layout:
         return self.root / "metrics"
 
     @property
+    def verdicts(self) -> Path:
+        """The append-only log of verdicts; in git."""
+        return self.root / "metrics" / "verdicts.jsonl"
+
+    def imported(self, name: str) -> Path:
+        """A result table from elsewhere."""
+        return self.root / "metrics" / "imported" / f"{name}.parquet"
+
+    @property
     def report(self) -> Path:
         """Folder of the pages."""
         return self.root / "metrics" / "report"

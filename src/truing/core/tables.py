@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truing.core.errors import TruingError
-from truing.core.files import atomic_file
+from truing.core.files import atomic_file, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
 def write_parquet(target: Path, frame: pd.DataFrame) -> None:
     """Write a table atomically. Index and pandas metadata are left out, so equal tables have equal bytes."""
     write_parquet_stream(target, [frame])
+
+
+def write_csv(target: Path, frame: pd.DataFrame) -> None:
+    """Write a table as CSV atomically: UTF-8, one header line, a missing cell left empty, floats in their shortest exact form."""
+    write_text(target, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def write_parquet_stream(target: Path, frames: Iterable[pd.DataFrame]) -> int:

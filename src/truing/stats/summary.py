@@ -11,9 +11,9 @@ from truing.stats.intervals import Estimate, paired_p_value, paired_t_interval, 
 if TYPE_CHECKING:
     import pandas as pd
 
-CELL_KEY = ("study", "condition", "probe", "arm", "metric", "unit")
+CELL_KEY = ("study", "condition", "phase", "probe", "arm", "metric", "unit")
 CELL_COLUMNS = (*CELL_KEY, "n_seeds", "n_missing", "mean", "sd", "ci_lo", "ci_hi", "ci_method")
-DIFFERENCE_COLUMNS = ("study", "a", "b", "probe", "arm", "metric", "n", "diff", "ci_lo", "ci_hi", "p_value")
+DIFFERENCE_COLUMNS = ("study", "a", "b", "phase", "probe", "arm", "metric", "n", "diff", "ci_lo", "ci_hi", "p_value")
 SEEDS_METHOD = "t over seeds"
 
 Record = dict[str, Any]
@@ -29,7 +29,7 @@ def aggregate(results: pd.DataFrame, contrasts: Sequence[tuple[str, str]], *, le
         level: Coverage of the intervals.
 
     Returns:
-        Cells, one row per study, condition, probe, arm, metric and unit, with the mean, the standard
+        Cells, one row per study, condition, phase, probe, arm, metric and unit, with the mean, the standard
         deviation and Student's interval over seeds. An untrained model has `n_seeds` 0 and carries the
         interval over items of its own row. Then differences, one row per contrast and probe, arm,
         metric that both conditions have, with the paired t interval and the two-sided p-value of the
@@ -72,7 +72,7 @@ def _check_seeds(key: Key, rows: Sequence[Record]) -> None:
         raise TruingError(
             f"results of {' / '.join(map(str, key))}: seeds {some(map(str, seeds))}",
             "each seed once, or one row without a seed",
-            "give each phase its own condition or arm, and collect each node once",
+            "collect each node once",
             Exit.REFUSED,
         )
 
@@ -133,11 +133,12 @@ def _pairs(
 def _difference(a: str, key: Key, rows: Sequence[Record], b: str, other: Sequence[Record], level: float) -> Record:
     first, second = _by_seed(rows), _by_seed(other)
     estimate = paired_t_interval(first, second, level=level)
-    study, _, probe, arm, metric, _ = key
+    study, _, phase, probe, arm, metric, _ = key
     return {
         "study": study,
         "a": a,
         "b": b,
+        "phase": phase,
         "probe": probe,
         "arm": arm,
         "metric": metric,

@@ -112,7 +112,7 @@ def test_row_order_changes_nothing() -> None:
 
 def test_a_seed_twice_in_a_cell_is_refused() -> None:
     frame = pd.DataFrame([*rows("a", A), *rows("a", {42: 0.1})])
-    with pytest.raises(TruingError, match=r"nullbench / a / null_inputs"):
+    with pytest.raises(TruingError, match=r"nullbench / a / sft / null_inputs"):
         aggregate(frame, [])
 
 

@@ -58,6 +58,11 @@ def percent(share: float) -> str:
     return f"{fixed(100 * share, 0 if share >= 0.1 or share == 0 else 1)} %"
 
 
+def level(share: float) -> str:
+    """A level of a test or an interval, in as few digits as it has: "5 %", "0.5 %"."""
+    return f"{100 * share:g} %"
+
+
 def p_value(p: float | None) -> str:
     """A p-value with two significant digits, not below 0.001."""
     if p is None:

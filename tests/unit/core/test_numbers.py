@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from truing.report import numbers
+from truing.core import numbers
 
 
 @pytest.mark.parametrize(
