@@ -327,7 +327,7 @@ def test_a_pair_that_refutes_needs_no_other_pair() -> None:
 
 def test_the_limiting_cell_is_named() -> None:
     text = "condition,metric,n,mean,sd\na,acc,10,0.84000,0.1\nb,acc,10,0.71000,0.13000\n"
-    answer = one(text, kind="cohen_d", metric="acc", a="a", b="b", value="1.12")
+    answer = one(text, kind="cohen_d", metric="acc", a="a", b="b", value="1.14")
     assert answer.verdict is Verdict.UNDECIDABLE
     assert "limited most by the rounding of sd of a (0.1)" in answer.note
 
@@ -362,18 +362,24 @@ def test_the_only_consistent_distribution_decides(by: str) -> None:
     assert "consistent" not in difference.note
 
 
-def test_neither_distribution_consistent_leaves_what_differs_undecided() -> None:
-    # The test is refuted by both readings, so neither is consistent; the effect holds under z alone.
+def test_a_claim_that_is_refuted_either_way_says_nothing_about_the_distribution() -> None:
     effect, difference, test = readings(f"{D:.2f}", 1e-9)
-    assert (effect.verdict, difference.verdict, test.verdict) == (UNDECIDABLE, REPRODUCED, NOT)
-    assert "neither t nor z is consistent with the claims" in effect.note
-    assert effect.low is not None
-    assert effect.high is not None
+    assert (effect.verdict, difference.verdict, test.verdict) == (REPRODUCED, REPRODUCED, NOT)
+    assert "only z is consistent with the claims" in effect.note
+
+
+def test_neither_distribution_consistent_leaves_what_differs_undecided() -> None:
+    text = table("half_width", by="z", digits=6)
+    claim: dict[str, object] = {"kind": "cohen_d", "metric": "acc", "a": "two", "b": "one"}
+    by = {reading: one(text, reading, **claim, value="1").computed or 0.0 for reading in ("t", "z")}
+    # One value that t alone gives and one that z alone gives.
+    first, second = ask([{"id": reading, **claim, "value": f"{by[reading]:.2f}"} for reading in ("t", "z")], text, "unknown")
+    assert (first.verdict, second.verdict) == (UNDECIDABLE, UNDECIDABLE)
+    assert "neither t nor z is consistent with the claims" in first.note
     # The range holds what either reading gives.
-    by_t, by_z = (
-        one(table("half_width", by="z", digits=6), by, kind="cohen_d", metric="acc", a="two", b="one", value="1") for by in ("t", "z")
-    )
-    assert (effect.low, effect.high) == (min(by_t.low or 0, by_z.low or 0), max(by_t.high or 0, by_z.high or 0))
+    assert first.low is not None
+    assert first.high is not None
+    assert first.low < min(by.values()) < max(by.values()) < first.high
 
 
 def test_both_distributions_consistent_leaves_what_differs_undecided() -> None:

@@ -61,7 +61,10 @@ def test_what_is_no_decimal_number_is_refused(text: str) -> None:
 def test_a_value_is_compared_with_what_rounds_to_the_claim() -> None:
     claimed = printed("1.90")
     assert compare_value(Span(1.9, 1.896, 1.904), claimed) is Verdict.REPRODUCED
-    assert compare_value(Span(1.9, 1.894, 1.904), claimed) is Verdict.UNDECIDABLE
+    assert compare_value(Span(1.9, 1.85, 1.95), claimed) is Verdict.REPRODUCED
+    assert compare_value(Span(1.89, 1.88, 1.896), claimed) is Verdict.UNDECIDABLE
+    assert compare_value(Span(math.nan, 1.896, 1.904), claimed) is Verdict.REPRODUCED
+    assert compare_value(Span(math.nan, 1.894, 1.904), claimed) is Verdict.UNDECIDABLE
     assert compare_value(Span(1.92, 1.906, 1.93), claimed) is Verdict.NOT_REPRODUCED
     assert compare_value(Span(1.85, 1.84, 1.894), claimed) is Verdict.NOT_REPRODUCED
     assert compare_value(Span(1.92, 1.906, 1.93), claimed, Decimal("0.05")) is Verdict.REPRODUCED

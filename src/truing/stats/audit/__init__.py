@@ -24,7 +24,8 @@ class Answer:
 
     Attributes:
         id: The claim.
-        verdict: It holds for every table that rounds to the printed one, for none, or for some.
+        verdict: Of a value: the printed table gives it, only another table that rounds to it does, or none. Of a test: it
+            holds for every table that rounds to the printed one, for some, or for none.
         computed: The decisive number at the printed numbers; None where it is undefined.
         low: Its least value over all tables that round to the printed one.
         high: Its greatest value over them.
@@ -50,7 +51,7 @@ def audit(table_text: str, claims_text: str, table_name: str, claims_name: str) 
 
     Returns:
         An answer for each claim, in the order of the file. When the distribution of the half widths is unknown, both are
-        tried; one is consistent with the claims when no claim is refuted under it. A verdict that is the same under both
+        tried; one is consistent with the claims when it refutes none that the other does not refute too. A verdict that is the same under both
         stands; one that differs is taken from the only consistent distribution, and is undecidable without such a one.
 
     Raises:
@@ -137,7 +138,12 @@ def _span_width(span: Span | None) -> float:
 
 
 def _combined(claims: Sequence[Claim], found: Mapping[str, Sequence[Finding]]) -> list[Answer]:
-    consistent = [reading for reading, findings in found.items() if all(one.verdict is not Verdict.NOT_REPRODUCED for one in findings)]
+    refuted = {
+        reading: {i for i, one in enumerate(findings) if one.verdict is Verdict.NOT_REPRODUCED} for reading, findings in found.items()
+    }
+    # A claim that fails by either reading says nothing about which one was meant.
+    hopeless = set.intersection(*refuted.values())
+    consistent = [reading for reading, those in refuted.items() if those == hopeless]
     return [_either(claim, {reading: findings[i] for reading, findings in found.items()}, consistent) for i, claim in enumerate(claims)]
 
 

@@ -129,7 +129,12 @@ PrintedNumber = Annotated[Printed, BeforeValidator(printed)]
 
 
 def compare_value(span: Span, claimed: Printed, tolerance: Decimal | None = None) -> Verdict:
-    """Whether the number rounds to the claimed one: all of its range, none of it, or some.
+    """Whether the number rounds to the claimed one: at the printed numbers, only at others of the box, or nowhere.
+
+    A derived number is seldom printed with fewer digits than its parts, so that a box almost never lies within the claim's
+    own rounding as a whole: 50.6 - 41.3 is 9.3 as printed and anything from 9.2 to 9.4 over the box. A claimed value is
+    therefore reproduced when the printed numbers give it, undecidable when they do not but others that round to them do,
+    and not reproduced when none does. Where only the range is known, all of it must round to the claim.
 
     Args:
         span: The number over the box.
@@ -139,7 +144,8 @@ def compare_value(span: Span, claimed: Printed, tolerance: Decimal | None = None
     """
     band = claimed.within(claimed.half_unit if tolerance is None else tolerance)
     slack = TIE * (band.hi - band.lo)
-    if band.lo - slack <= span.lo and span.hi <= band.hi + slack:
+    low, high = (span.lo, span.hi) if math.isnan(span.at) else (span.at, span.at)
+    if band.lo - slack <= low and high <= band.hi + slack:
         return Verdict.REPRODUCED
     if span.lo > band.hi + slack or span.hi < band.lo - slack:
         return Verdict.NOT_REPRODUCED
