@@ -52,6 +52,12 @@ bench: venv
 	  OMP_NUM_THREADS=1 python benchmarks/null_scoring.py; \
 	  printf '```\n\n## Label tracing against a regular expression\n\n```text\n'; \
 	  OMP_NUM_THREADS=1 python benchmarks/tracing.py; \
+	  printf '```\n\n## Inference over many conditions against a plain loop\n\n```text\n'; \
+	  OMP_NUM_THREADS=1 python benchmarks/statistics.py; \
+	  printf '```\n\n## Import of 10,000 result files against a plain loop\n\n```text\n'; \
+	  OMP_NUM_THREADS=1 python benchmarks/importing.py; \
+	  printf '```\n\n## Coverage of every interval, error rate of every correction\n\n```text\n'; \
+	  OMP_NUM_THREADS=1 python benchmarks/calibration.py; \
 	  printf '```\n'; } > docs/benchmarks.md
 
 # The numbers and the picture in README.md come from the run that is in the workspace.

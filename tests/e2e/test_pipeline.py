@@ -146,7 +146,69 @@ def test_a_seed_that_leaves_the_plan_leaves_the_disk_and_the_table(checkout: Che
     checkout.run("dvc", "repro")
     results = pd.read_parquet(checkout.root / "metrics" / "results.parquet")
     assert set(results["seed"].dropna()) == {1}
-    assert checkout.run("git", "status", "--porcelain", "--", "metrics") == ""
+    assert checkout.run("git", "status", "--porcelain", "--", "metrics", ":!metrics/verdicts.jsonl") == ""
+
+
+def test_the_verdict_log_keeps_what_was_said_in_between(checkout: Checkout) -> None:
+    committed = checkout.run("git", "show", "HEAD:metrics/verdicts.jsonl").splitlines()
+    log = (checkout.root / "metrics" / "verdicts.jsonl").read_text().splitlines()
+    assert log[: len(committed)] == committed
+    of_one = [row for row in map(json.loads, log) if row["claim"] == "tarp-lowers-lean"]
+    # One seed, two seeds, and one seed again: back to the first verdict, by way of the second.
+    assert [row["n_upstream"] for row in of_one] == [1, 2, 1]
+    assert [row["supersedes"] for row in of_one] == [None, of_one[0]["seq"], of_one[1]["seq"]]
+    assert of_one[0]["evidence_digest"] == of_one[2]["evidence_digest"]
+    checkout.run("truing", "claims", "--check")
+    checkout.commit("history")
+
+
+def test_a_retraction_reaches_every_page_that_used_the_claim(checkout: Checkout) -> None:
+    said = checkout.run("truing", "retract", "tarp-lowers-lean", "--reason", "the control was trained twice as long")
+    assert "tarp-lowers-lean is retracted" in said
+    ran = checkout.ran(checkout.run("dvc", "repro"))
+    assert ran == {"collect@all", "report@site"}
+    pages = checkout.root / "metrics" / "report"
+    for name in ("index.html", "claims.html", "nodes.html"):
+        assert "retracted" in (pages / name).read_text().lower(), name
+    assert "the control was trained twice as long" in (pages / "claims.html").read_text()
+    assert checkout.ran(checkout.run("dvc", "repro")) == set()
+    assert "retracted" in checkout.run("truing", "claims", "--check")
+    checkout.commit("retracted")
+
+
+def test_conditions_revisions_and_runs_are_compared(checkout: Checkout) -> None:
+    output = checkout.run("truing", "compare", "skewed-tarp", "skewed-uniform")
+    assert "sft.manifest_digest is the declared manipulation" in output
+    assert "conditional on one checkpoint" in output
+    assert "protocols equal" in checkout.run("truing", "compare", "HEAD:skewed-tarp", "skewed-tarp", "--metric", "accuracy")
+    folder = "models/tiny-news-skewed-tarp-sft/1"
+    refused = checkout.run("truing", "compare", folder, "train/tiny-news-skewed-uniform-sft-1", code=3)
+    assert "sft.manifest_digest" in refused
+    assert "sft.world_size" not in refused
+    checkout.run("truing", "compare", folder, "train/tiny-news-skewed-tarp-sft-1")
+    assert "no run, file or condition" in checkout.run("truing", "compare", "nowhere", "base", code=2)
+    checkout.run("git", "checkout", "-q", "--", ".")
+
+
+def test_an_experiment_of_another_protocol_is_refused_until_somebody_vouches_for_it(checkout: Checkout) -> None:
+    rate = "recipes.sft.trainer.learning_rate=0.0005"
+    checkout.run("dvc", "exp", "run", "--name", "slower", "-S", rate)
+    checkout.run("git", "checkout", "-q", "--", ".")
+    checkout.run("dvc", "checkout", "--quiet", "--force")
+    names = ("slower:skewed-tarp", "skewed-tarp")
+    refused = checkout.run("truing", "compare", *names, code=3)
+    row = next(line for line in refused.splitlines() if "sft.learning_rate " in line)
+    assert row.split()[1:] == ["0.0005", "0.001"]
+    vouch = ("--allow-mismatch", "sft.learning_rate*", "--reason", "the rate is the question")
+    output = checkout.run("truing", "compare", *names, *vouch, "--metric", "accuracy")
+    assert "vouched for: sft.learning_rate is 0.0005 in a and 0.001 in b: the rate is the question" in output
+    recorded = list((checkout.root / "metrics" / "comparisons").glob("*.json"))
+    (mismatches,) = (json.loads(path.read_text())["mismatches"] for path in recorded)
+    # The rate, and the rates of all steps that follow from it.
+    assert [m["field"] for m in mismatches] == ["sft.learning_rate", "sft.learning_rates_digest"]
+    assert {m["reason"] for m in mismatches} == {"the rate is the question"}
+    shutil.rmtree(checkout.root / "metrics" / "comparisons")
+    checkout.run("git", "checkout", "-q", "--", ".")
 
 
 def test_a_stale_plan_is_refused_by_check_and_by_every_stage(checkout: Checkout) -> None:
@@ -169,7 +231,7 @@ def test_a_strategy_is_one_new_file_and_two_lines_of_params(checkout: Checkout) 
         "--set",
         f"studies.nullbench.conditions={conditions}",
         "--set",
-        "report.contrasts={}",
+        "studies.nullbench.contrasts=[]",
     )
     ran = checkout.ran(checkout.run("dvc", "repro"))
     assert "manifest@news-skewed-half" in ran

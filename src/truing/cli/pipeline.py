@@ -1,38 +1,19 @@
-"""The `truing` command. Everything heavy is imported inside the command that needs it."""
+"""Commands around the plan: expand it, ask after it, verify a run, show its numbers."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from truing.cli.app import app
 from truing.core.errors import Exit, TruingError
 
 if TYPE_CHECKING:
     from truing.planning.project import Project
-
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-
-
-def main() -> None:
-    """Run the command; a user's error is printed without a stack trace, and decides the exit code."""
-    try:
-        app()
-    except TruingError as error:
-        if os.environ.get("TRUING_DEBUG"):
-            raise
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(int(error.code))
-
-
-@app.callback()
-def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")] = False) -> None:
-    if debug:
-        os.environ["TRUING_DEBUG"] = "1"
 
 
 @app.command()

@@ -19,6 +19,10 @@ BASE_FILE = "base.json"
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
 ANCESTORS = "ancestors"
+# How every model is loaded to be asked.
+ATTENTION = "sdpa"
+PRECISION = "float32"
+DEVICE = "cpu"
 _NAME = "current"
 
 
@@ -43,7 +47,7 @@ def load_tokenizer(base: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(base, local_files_only=True, trust_remote_code=False)
 
 
-def load_model(base: Path, *, adapter: Path | None = None, attention: str = "sdpa") -> PreTrainedModel | PeftModel:
+def load_model(base: Path, *, adapter: Path | None = None, attention: str = ATTENTION) -> PreTrainedModel | PeftModel:
     """A causal language model in float32 and evaluation mode, with an adapter attached if one is given.
 
     The adapters under `adapter/ancestors/` (earlier phases) are merged into the base in order first. Weights of an external
@@ -62,7 +66,7 @@ def load_model(base: Path, *, adapter: Path | None = None, attention: str = "sdp
 
     model = AutoModelForCausalLM.from_pretrained(
         _weights_folder(base, read_base(base)),
-        dtype=torch.float32,
+        dtype=getattr(torch, PRECISION),
         attn_implementation=attention,
         use_safetensors=True,
         local_files_only=True,

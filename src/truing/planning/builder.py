@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from truing.contracts.declaration import Declaration
 from truing.core.digests import digest
 from truing.core.errors import TruingError, some
 from truing.core.files import ABSENT, Layout, meta_path
 from truing.planning.nodes import KEY, MODELS, Cell, Node
 from truing.planning.params import Settings
+from truing.stats.claims import claim_kind
 from truing.studies import Model
 
 _LAYOUT = Layout(Path())
@@ -25,6 +27,7 @@ class Builder:
     study: str = ""
     nodes: dict[str, dict[str, Node]] = field(default_factory=lambda: {verb: {} for verb in MODELS})
     cells: list[Cell] = field(default_factory=list)
+    declarations: dict[str, Declaration] = field(default_factory=dict)
 
     @property
     def seeds(self) -> tuple[int, ...]:
@@ -126,6 +129,21 @@ class Builder:
             c.model_copy(update={"judgements": key}) if c.responses == responses and c.study == self.study else c for c in self.cells
         ]
         return key
+
+    def declare(self, declaration: Declaration) -> None:
+        if self.study in self.declarations:
+            raise TruingError(f"study {self.study} declares twice", "one declaration", "join the two in the study's file")
+        known = {cell.condition for cell in self.cells if cell.study == self.study}
+        strange = sorted({name for c in declaration.family.contrasts for name in (c.a, c.b)} - known)
+        if strange:
+            raise TruingError(
+                f"study {self.study}: a contrast names {some(strange)}",
+                f"conditions of the study: {some(sorted(known), 20)}",
+                "correct the contrasts",
+            )
+        for one in declaration.claims:
+            claim_kind.get(one.kind, f"study {self.study}, claim {one.id}").configure(one.params, f"study {self.study}, claim {one.id}")
+        self.declarations[self.study] = declaration
 
     def _cell(self, condition: str | None, phase: str, responses: str, judgements: str | None) -> None:
         if condition is None:

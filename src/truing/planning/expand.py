@@ -26,6 +26,8 @@ def expand(settings: Settings) -> dict[str, Any]:
     for name, (plugin, cfg) in settings.studies().items():
         builder.study = name
         plugin.target(builder, cfg)
+        if name not in builder.declarations:
+            raise TruingError(f"study {name} declares no family of contrasts", "one call of plan.declare", "add it to the study's file")
     builder.nodes["collect"]["all"] = _collect(builder)
     builder.nodes["report"]["site"] = ReportNode(plugin="site", config="report", studies=tuple(settings.studies()))
     count = sum(len(nodes) for nodes in builder.nodes.values())
@@ -43,7 +45,12 @@ def _collect(builder: Builder) -> CollectNode:
     folders = {"judgements": "data/judgements" if builder.nodes["judge"] else ABSENT}
     for name, verb in (("signals", "signal"), ("manifests", "manifest"), ("responses", "respond"), ("corpora", "corpus")):
         folders[name] = f"data/{name}" if builder.nodes[verb] else ABSENT
-    return CollectNode(plugin="results", config="report", deps=folders, cells=tuple(builder.cells), seeds=builder.seeds)
+    imported = builder.settings.report.imported
+    folders["imported"] = "metrics/imported" if imported else ABSENT
+    return CollectNode(
+        plugin="results", config="report", deps=folders, cells=tuple(builder.cells), seeds=builder.seeds,
+        declarations=builder.declarations, imported=imported,
+    )  # fmt: skip
 
 
 def _plain(node: Node) -> dict[str, Any]:

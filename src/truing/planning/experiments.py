@@ -9,7 +9,7 @@ from pathlib import Path
 from truing.core.errors import Exit, TruingError, some
 
 # What an experiment changes in the workspace, and what is put back afterwards.
-TRACKED = ("params.yaml", "plan.yaml", "dvc.lock", "metrics/summary.json", "metrics/sketches.json")
+TRACKED = ("params.yaml", "plan.yaml", "dvc.lock", "metrics/summary.json", "metrics/sketches.json", "metrics/verdicts.jsonl")
 
 
 def command(root: Path, *arguments: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
+from truing.contracts.declaration import Declaration
 from truing.core.registry import Params
 
 VERBS = ("base", "corpus", "signal", "manifest", "train", "respond", "judge", "collect", "report")
@@ -94,10 +95,12 @@ class Cell(Params):
 
 
 class CollectNode(Node):
-    """The result table: one cell per study and condition, and the seeds that must fill each."""
+    """The result table: one cell per study and condition, the seeds that must fill each, and what each study declared beforehand."""
 
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    declarations: dict[str, Declaration]
+    imported: tuple[str, ...] = ()
 
 
 class ReportNode(Node):

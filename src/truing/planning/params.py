@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
+from truing.contracts.protocol import Allowance
 from truing.core.errors import TruingError, unknown
 from truing.core.registry import Params, Plugin, Registry, parse
 from truing.corpora import corpus
@@ -53,11 +54,21 @@ class Run(Params):
 
 
 class Report(Params):
-    """What the pages are called and which differences they show."""
+    """What the pages are called, and what is shown beside the results of the plan.
+
+    Attributes:
+        title: Title of the pages.
+        headline: Metrics of the summary, in order.
+        imported: Names of tables under metrics/imported/ that stand beside these results; none of them is left out of the pages.
+        questions: Comparisons that one question set may decide before a new set is due; `truing compare` counts them.
+        allow: Protocol differences that somebody vouches for; each is printed wherever it is used.
+    """
 
     title: str
-    contrasts: dict[str, tuple[tuple[str, str], ...]]
     headline: tuple[str, ...]
+    imported: tuple[str, ...] = ()
+    allow: tuple[Allowance, ...] = ()
+    questions: int = Field(200, ge=1)
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,9 @@ class Project:
         return _outputs(layout, verb, key, node)
 
 
+_COLLECTED = ("results.parquet", "results.csv", "contrasts.csv", "plots", "verdicts.jsonl", "sketches.json", "summary.json")
+
+
 def _outputs(layout: Layout, verb: str, key: str, node: Node) -> list[Path]:
     match verb:
         case "base":
@@ -70,7 +73,7 @@ def _outputs(layout: Layout, verb: str, key: str, node: Node) -> list[Path]:
         case "judge":
             return [layout.judgements(key)]
         case "collect":
-            return [layout.metrics / name for name in ("results.parquet", "plots", "sketches.json", "summary.json")]
+            return [layout.metrics / name for name in _COLLECTED]
         case _:
             return [layout.report]
 

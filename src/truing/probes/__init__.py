@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from truing.contracts.task import Task
@@ -53,6 +53,9 @@ class Measure:
         ci_level: Coverage of the interval; None without one.
         ci_method: How the interval was made.
         ci_unit: What one independent observation is ("item").
+        ci_distribution: Distribution that the interval's quantiles are of; None for one that is read off resamples.
+        ci_df: Degrees of freedom of that distribution.
+        missing: How many of `n_missing` are of each class of failure (contracts/results.py); the rest is unscored.
     """
 
     arm: str
@@ -67,6 +70,9 @@ class Measure:
     ci_level: float | None = None
     ci_method: str | None = None
     ci_unit: str | None = None
+    ci_distribution: str | None = None
+    ci_df: float | None = None
+    missing: Mapping[str, int] = field(default_factory=dict)
 
 
 ItemsFunction = Callable[[Any, ProbeContext], list[Row]]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from truing.contracts.protocol import NOT_APPLICABLE
 from truing.contracts.task import Task
 from truing.core.digests import digest, digest_file
 from truing.core.environment import versions
@@ -16,7 +17,20 @@ from truing.core.files import Row, read_json
 from truing.core.registry import Plugin
 from truing.models.encoding import Encoded, Encoder, render, rendered_ids
 from truing.models.labels import Sequences, label_sequences
-from truing.models.loading import BASE_FILE, CONFIG, adapter_digest, ancestors, attach_adapter, load_model, load_tokenizer, swap_adapter
+from truing.models.loading import (
+    ATTENTION,
+    BASE_FILE,
+    CONFIG,
+    DEVICE,
+    PRECISION,
+    adapter_digest,
+    ancestors,
+    attach_adapter,
+    load_model,
+    load_tokenizer,
+    read_base,
+    swap_adapter,
+)
 from truing.models.scoring import score_prompts
 from truing.probes import Probe
 from truing.probes.cache import AnswerCache
@@ -28,6 +42,7 @@ if TYPE_CHECKING:
 Adapter = tuple[int | None, Path | None]
 # Parameters that change how fast answers come, not what they are.
 _SPEED = ("batch_size",)
+MAX_LENGTH = 512
 _SOURCES = ("models/encoding.py", "models/labels.py", "models/loading.py", "models/scoring.py", "probes/engine.py", "probes/generation.py")
 
 
@@ -56,7 +71,7 @@ def answer(
     base: Path,
     adapters: Sequence[Adapter],
     cache: AnswerCache | None = None,
-    max_length: int = 512,
+    max_length: int = MAX_LENGTH,
     batch_size: int = 64,
     root_seed: int = 0,
 ) -> tuple[list[Row], pd.DataFrame]:
@@ -103,10 +118,35 @@ def answer(
     return prepared.items, pd.concat(frames, ignore_index=True)
 
 
-def label_tokens(base: Path, task: Task, max_length: int = 512) -> dict[str, list[list[int]]]:
+def label_tokens(base: Path, task: Task, max_length: int = MAX_LENGTH) -> dict[str, list[list[int]]]:
     """Token sequences that count as each label, as plain JSON, for the document of a respond node."""
     sequences = label_sequences(Encoder(load_tokenizer(base), task, max_length))
     return {name: [list(variant) for variant in variants] for name, variants in sequences.items()}
+
+
+def request_protocol(plugin: Plugin[Probe], cfg: Any, base: Path, max_length: int = MAX_LENGTH) -> Row:
+    """How the questions are put, field by field as contracts/protocol.py names them, without their prefix.
+
+    A scored answer is not sampled: the fields of sampling do not apply to it.
+    """
+    sampled = plugin.target.engine == "generation"
+    sampling = cfg.sampling.model_dump(mode="json") if sampled else {}
+    fields = {name: sampling.get(name, NOT_APPLICABLE) for name in ("samples", "temperature", "top_p", "max_new_tokens")}
+    return {
+        **fields,
+        # The sampler has neither: it draws from the model's own distribution, cut by top_p alone.
+        "top_k": "none" if sampled else NOT_APPLICABLE,
+        "repetition_penalty": "none" if sampled else NOT_APPLICABLE,
+        "engine": plugin.target.engine,
+        "probe": plugin.name,
+        "params": digest({key: value for key, value in cfg.model_dump(mode="json").items() if key not in _SPEED}),
+        "max_length": max_length,
+        "precision": PRECISION,
+        "attention": ATTENTION,
+        "chat_template_digest": read_base(base)["chat_template_digest"],
+        "libraries": dict(versions()),
+        "device": DEVICE,
+    }
 
 
 def _check(plugin: Plugin[Probe], items: Sequence[Row], task: Task | None, adapters: Sequence[Adapter]) -> None:

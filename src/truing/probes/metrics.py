@@ -28,6 +28,8 @@ class Interval:
         lo: Lower end; None exactly when `hi` is.
         hi: Upper end.
         method: How the interval was made; None without one.
+        distribution: Distribution of its quantiles.
+        df: Degrees of freedom of that distribution; None where it has none.
     """
 
     value: float | None
@@ -35,6 +37,8 @@ class Interval:
     lo: float | None = None
     hi: float | None = None
     method: str | None = None
+    distribution: str | None = None
+    df: float | None = None
 
 
 def renormalised(logprobs: Floats) -> Floats:
@@ -87,7 +91,7 @@ def mean_interval(values: Floats, level: float) -> Interval:
         return Interval(mean)
     se = float(values.std(ddof=1)) / math.sqrt(len(values))
     half = float(t.ppf((1 + level) / 2, len(values) - 1)) * se
-    return Interval(mean, se, mean - half, mean + half, "t")
+    return Interval(mean, se, mean - half, mean + half, "t", "t", len(values) - 1)
 
 
 def stratified_interval(strata: Sequence[Floats], complete: Sequence[bool], level: float) -> Interval:
@@ -118,7 +122,7 @@ def stratified_interval(strata: Sequence[Floats], complete: Sequence[bool], leve
     freedom = total**2 / sum(v**2 / (len(values) - 1) for v, values in zip(variances, sampled, strict=True))
     se = math.sqrt(total) / len(strata)
     half = float(t.ppf((1 + level) / 2, freedom)) * se
-    return Interval(mean, se, mean - half, mean + half, "stratified t")
+    return Interval(mean, se, mean - half, mean + half, "stratified t", "t", freedom)
 
 
 def wilson(successes: int, n: int, level: float) -> Interval:
@@ -131,7 +135,7 @@ def wilson(successes: int, n: int, level: float) -> Interval:
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     lo, hi = max(centre - half, 0.0), min(centre + half, 1.0)
-    return Interval(share, math.sqrt(share * (1 - share) / n), lo, hi, "wilson")
+    return Interval(share, math.sqrt(share * (1 - share) / n), lo, hi, "wilson", "normal")
 
 
 def confusion(gold: Ints, predicted: Ints, classes: int) -> Ints:

@@ -182,9 +182,23 @@ def _unit(metric: str) -> str:
 
 
 def _measure(arm: str, metric: str, unit: str, interval: Interval, n: int, missing: int, level: float) -> Measure:
-    lo, hi = interval.lo, interval.hi
-    bounds = (interval.se, lo, hi, *((level, interval.method, "item") if interval.method else (None, None, None)))
-    return Measure(arm, metric, interval.value, unit, n, missing, *bounds)
+    has = interval.method is not None
+    return Measure(
+        arm,
+        metric,
+        interval.value,
+        unit,
+        n,
+        missing,
+        se=interval.se,
+        ci_lo=interval.lo,
+        ci_hi=interval.hi,
+        ci_level=level if has else None,
+        ci_method=interval.method,
+        ci_unit="item" if has else None,
+        ci_distribution=interval.distribution,
+        ci_df=interval.df,
+    )
 
 
 def _prior(arm: Arm, labels: list[str], abstention: float, level: float) -> Iterator[Measure]:

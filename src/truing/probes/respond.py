@@ -15,7 +15,7 @@ from truing.core.registry import Plugin
 from truing.models.loading import WEIGHTS, read_base
 from truing.probes import Probe, ProbeContext
 from truing.probes.cache import AnswerCache
-from truing.probes.engine import Adapter, answer, label_tokens
+from truing.probes.engine import Adapter, answer, label_tokens, request_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +73,7 @@ def respond(request: Request) -> tuple[list[Row], pd.DataFrame, Row]:
         "base_digest": base_digest,
         "adapters": {str(seed): _provenance(lineage) for seed, lineage in lineages.items()},
         "inputs": dict(request.inputs),
+        "protocol": request_protocol(request.plugin, cfg, request.base),
         "sampling": sampling.model_dump(mode="json") if sampling else {},
         "environment": dict(versions()),
     }

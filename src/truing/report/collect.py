@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from truing.contracts.frames import check_frame
-from truing.contracts.schemas import SCHEMA_VERSION, check_rows
+from truing.contracts.protocol import as_text, fingerprint
+from truing.contracts.results import RESULT_VERSION, missing_columns, result_table
+from truing.core.digests import canonical_json
 from truing.core.errors import Exit, TruingError, some
 from truing.core.files import Row
 from truing.core.registry import Plugin
 from truing.planning.nodes import Cell
-from truing.probes import Probe
+from truing.probes import Measure, Probe
+from truing.report.comparable import require_one_protocol
+from truing.report.protocols import Made, code_digest
 
 if TYPE_CHECKING:
     import pandas as pd
-
-IDENTITY = ("study", "condition", "phase", "probe", "arm", "metric")
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Answered:
         meta: The respond node's document.
         items: What was asked.
         answers: One row per item, seed and sample.
+        made: How the answers came about, by seed.
+        scope: Phases that the seed varies.
+        n_upstream: Independent runs of the phases that the condition touches.
+        judged: Document of the judge node, or None.
+        declaration: Digest of what the study declared.
+        mismatches: Protocol differences that a contrast of this condition stands on, each with its reason.
     """
 
     cell: Cell
@@ -41,36 +48,46 @@ class Answered:
     meta: Row
     items: pd.DataFrame
     answers: pd.DataFrame
+    made: Mapping[int | None, Made]
+    scope: str
+    n_upstream: int
+    judged: Row | None
+    declaration: str
+    mismatches: Sequence[Row] = ()
 
 
 def collect(cells: Iterable[Answered], where: str) -> pd.DataFrame:
-    """One row per study, condition, phase, seed, probe, arm and metric, through both schema gates.
+    """One row per study, condition, phase, seed, probe, arm and metric, through every gate of the result table.
 
     Raises:
         TruingError: exit 3, when answers of a declared seed are missing, answers of an undeclared one are
-            there, or the rows do not fill the grid.
+            there, seeds of one condition were made by different protocols, or the rows do not fill the grid.
     """
-    import pandas as pd
-
-    rows = [row for answered in cells for row in _cell_rows(answered)]
+    code = code_digest()
+    rows = [row for answered in cells for row in _cell_rows(answered, code)]
     if not rows:
         raise TruingError(
             f"{where}: no condition is measured", "at least one respond node with a condition", "see the study's file", Exit.REFUSED
         )
-    checked = list(check_rows("result", rows, where))
-    frame = check_frame("result", pd.DataFrame(checked), where)
+    frame = result_table(rows, where)
     _require_grid(frame, where)
-    return frame.sort_values([*IDENTITY, "seed"], na_position="first", ignore_index=True)
+    return frame
 
 
-def _cell_rows(answered: Answered) -> Iterable[Row]:
+def _cell_rows(answered: Answered, code: str) -> Iterable[Row]:
     declared: list[int | None] = list(answered.seeds) or [None]
     _require_seeds(answered, declared)
+    require_one_protocol(answered.cell.condition, answered.made)
     for seed in declared:
         column = answered.answers["seed"]
         mine = answered.answers[column.isna() if seed is None else column == seed]
         for measure in answered.plugin.target.score(answered.cfg, answered.items, mine, answered.meta["labels"]):
-            yield {**_identity(answered, seed), **asdict(measure)}
+            yield {**_identity(answered, seed), "code_digest": code, **_values(measure)}
+
+
+def _values(measure: Measure) -> Row:
+    values = asdict(measure)
+    return missing_columns(measure.n_missing, values.pop("missing")) | values
 
 
 def _require_seeds(answered: Answered, declared: list[int | None]) -> None:
@@ -88,27 +105,33 @@ def _require_seeds(answered: Answered, declared: list[int | None]) -> None:
 
 
 def _identity(answered: Answered, seed: int | None) -> Row:
-    adapters = answered.meta["adapters"]
-    mine = adapters.get(str(seed), {})
-    cell = answered.cell
+    mine = answered.meta["adapters"].get(str(seed), {})
+    cell, made, judged = answered.cell, answered.made[seed], answered.judged or {}
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": RESULT_VERSION,
         "study": cell.study,
         "condition": cell.condition,
         "phase": cell.phase,
         "seed": seed,
-        "seed_scope": cell.phase if seed is not None else "none",
-        # Ten seeds of one checkpoint are one upstream run: what counts is how many different adapters there are.
-        "n_upstream": len({entry["adapter_digest"] for entry in adapters.values()}) or 1,
+        "seed_scope": answered.scope,
+        "n_upstream": answered.n_upstream,
         "probe": answered.plugin.name,
+        "origin": "plan",
         "node": f"respond/{cell.responses}",
+        "source_digest": None,
         "base_digest": answered.meta["base_digest"],
         "corpus_digest": mine.get("corpus_digest"),
         "manifest_digest": mine.get("manifest_digest"),
         "adapter_digest": mine.get("adapter_digest"),
         "items_digest": answered.meta["items_digest"],
         "answers_digest": answered.meta["answers_digest"],
-        "judgements_digest": None,
+        "judgements_digest": judged.get("digest"),
+        "judge_prompt_digest": judged.get("prompt_digest"),
+        "protocol": as_text(made.protocol),
+        "protocol_digest": fingerprint(made.protocol),
+        "environment_digest": made.environment_digest,
+        "declaration_digest": answered.declaration,
+        "allowed_mismatches": canonical_json(list(answered.mismatches)).decode() if answered.mismatches else None,
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from truing.report import numbers
+from truing.core import numbers
 from truing.report.svg import INK, MUTED, RULE, draw
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class Mark:
         points: Single seeds, drawn faintly.
         colour: Of the mark.
         url: Where the value links to; empty for nowhere.
+        absence: What stands in its place when there is no value to draw.
     """
 
     label: str
@@ -42,6 +43,7 @@ class Mark:
     points: tuple[float, ...] = ()
     colour: str = INK
     url: str = ""
+    absence: str = numbers.MISSING
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ def _forest_row(axes: Axes, row: int, mark: Mark, hollow: bool) -> None:
     right = axes.get_yaxis_transform()
     if mark.value is None:
         axes.axhspan(row - 0.3, row + 0.3, facecolor="none", edgecolor=RULE, hatch=HATCH, lw=0)
-        axes.text(1.04, row, numbers.MISSING, transform=right, va="center", fontsize=8.2, color=MUTED, style="italic")
+        axes.text(1.04, row, mark.absence, transform=right, va="center", fontsize=8.2, color=MUTED, style="italic")
         return
     if mark.lo is not None and mark.hi is not None:
         _whisker(axes, row, mark.lo, mark.hi, mark.colour)
@@ -197,7 +199,7 @@ def _heat_cell(axes: Axes, x: int, y: int, mark: Mark | None, limits: tuple[floa
         axes.text(
             x + 0.5,
             y + 0.5,
-            numbers.MISSING,
+            numbers.MISSING if mark is None else mark.absence,
             fontsize=6.8,
             ha="center",
             va="center",
@@ -300,7 +302,7 @@ def _leader_panel(axes: Axes, title: str, marks: Sequence[Mark]) -> None:
         if mark.value is None:
             style: dict[str, Any] = {"fontsize": 7.5, "ha": "center", "va": "center", "rotation": 90, "color": MUTED, "style": "italic"}
             axes.axvspan(x - 0.35, x + 0.35, facecolor="none", edgecolor=RULE, hatch=HATCH, lw=0)
-            axes.text(x, (low + high) / 2, numbers.MISSING, **style)
+            axes.text(x, (low + high) / 2, mark.absence, **style)
             continue
         if mark.lo is not None and mark.hi is not None:
             axes.plot([x, x], [max(mark.lo, low), min(mark.hi, high)], "-", color=mark.colour, lw=1.5, solid_capstyle="butt")

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from truing.contracts.declaration import Declaration
+from truing.contracts.frames import check_frame
+from truing.contracts.schemas import check_rows
+from truing.core.digests import digest
+from truing.core.files import read_jsonl
+from truing.core.tables import read_parquet
 from truing.planning.artifacts import read_responses
 from truing.planning.nodes import Cell
 from truing.planning.project import Project
-from truing.planning.records import SCHEMAS, records
+from truing.planning.records import SCHEMAS, record, records
 from truing.planning.sketches import sketch
 from truing.planning.warnings import plan_warnings
 from truing.report.collect import Answered
+from truing.report.comparable import contrast_mismatches, require_planned
 from truing.report.inputs import ReportInputs, StudyPage
+from truing.report.measured import records as records_of
+from truing.report.protocols import Made, n_upstream, scope
+from truing.report.protocols import made as made_by
+from truing.stats.claims.evidence import Evidence
+from truing.stats.claims.verdicts import fresh, verdicts
+from truing.stats.family import Tested, family_frame, infer
 from truing.stats.summary import aggregate
 
 if TYPE_CHECKING:
@@ -19,27 +35,106 @@ if TYPE_CHECKING:
 
 
 def gather(project: Project) -> list[Answered]:
-    """The answers behind every cell of the plan's grid."""
-    return [_answered(project, cell) for cell in project.node("collect", "all").cells]
+    """The answers behind every cell of the plan's grid, once every declared contrast is known to compare like with like."""
+    node = project.node("collect", "all")
+    made = {cell: made_by(project, cell) for cell in node.cells}
+    return [_answered(project, cell, made, node.declarations) for cell in node.cells]
 
 
-def _answered(project: Project, cell: Cell) -> Answered:
+def _answered(
+    project: Project, cell: Cell, made: Mapping[Cell, Mapping[int | None, Made]], declarations: Mapping[str, Declaration]
+) -> Answered:
     node = project.node("respond", cell.responses)
     entry = project.settings.entry("respond", node.config)
-    cfg = entry.plugin.configure(entry.values, f"params.yaml: probes.{node.config}")
     found = read_responses(project.layout.responses(cell.responses))
-    return Answered(cell, node.seeds, entry.plugin, cfg, found.meta, found.items, found.answers)
+    mine = {other: seeds for other, seeds in made.items() if (other.study, other.phase) == (cell.study, cell.phase)}
+    return Answered(
+        cell=cell,
+        seeds=node.seeds,
+        plugin=entry.plugin,
+        cfg=entry.plugin.configure(entry.values, f"params.yaml: probes.{node.config}"),
+        meta=found.meta,
+        items=found.items,
+        answers=found.answers,
+        made=made[cell],
+        scope=scope(made[cell]),
+        n_upstream=n_upstream(mine, cell),
+        judged=record(project, "judge", cell.judgements) if cell.judgements else None,
+        declaration=declarations[cell.study].digest,
+        mismatches=[row for row in _mismatches(project, cell.study, made, declarations) if cell.condition in (row["a"], row["b"])],
+    )
 
 
-def summarise(project: Project, results: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Cells and declared contrasts of every study; a contrast compares conditions of one study only."""
+def _mismatches(
+    project: Project, study: str, made: Mapping[Cell, Mapping[int | None, Made]], declarations: Mapping[str, Declaration]
+) -> list[dict[str, Any]]:
+    protocols = {cell.condition: next(iter(seeds.values())).protocol for cell, seeds in made.items() if cell.study == study}
+    return contrast_mismatches(declarations[study], protocols, project.settings.report.allow)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The result table, summed up.
+
+    Attributes:
+        cells: One row per condition and metric, over seeds.
+        differences: One row per declared contrast and metric, in or out of the declared family.
+        tests: The declared family of every study.
+        declarations: What every study declared.
+    """
+
+    cells: pd.DataFrame
+    differences: pd.DataFrame
+    tests: Mapping[str, Sequence[Tested]]
+    declarations: Mapping[str, Declaration]
+
+    def contrasts(self) -> pd.DataFrame:
+        """The tests of all studies as one flat table."""
+        import pandas as pd
+
+        frames = [family_frame(study, tests, self.declarations[study].digest) for study, tests in self.tests.items()]
+        return pd.concat(frames, ignore_index=True)
+
+
+def summarise(project: Project, results: pd.DataFrame) -> Summary:
+    """Cells, declared contrasts and families of every study; a contrast compares conditions of one study only."""
     import pandas as pd
 
-    parts = [aggregate(part, project.settings.report.contrasts.get(str(study), ())) for study, part in results.groupby("study")]
-    differences = [frame for _, frame in parts if len(frame)]
-    return pd.concat([cells for cells, _ in parts], ignore_index=True), pd.concat(differences, ignore_index=True) if differences else parts[
-        0
-    ][1]
+    declarations = project.node("collect", "all").declarations
+    cells, differences, tests = [], [], {}
+    for name, part in results.groupby("study"):
+        study = str(name)
+        family = declarations[study].family
+        found, apart = aggregate(part, [(c.a, c.b) for c in family.contrasts])
+        cells.append(found)
+        differences.append(apart)
+        tests[study] = infer(part, family)
+    filled = [frame for frame in differences if len(frame)] or differences[:1]
+    return Summary(pd.concat(cells, ignore_index=True), pd.concat(filled, ignore_index=True), tests, declarations)
+
+
+def claim_rows(summary: Summary, results: pd.DataFrame) -> list[dict[str, Any]]:
+    """The verdict on every declared claim, as rows of the verdict log without their place in it."""
+    return [row for study, tests in summary.tests.items() for row in _claims(study, tests, summary.declarations[study], results)]
+
+
+def _claims(study: str, tests: Sequence[Tested], declaration: Declaration, results: pd.DataFrame) -> list[dict[str, Any]]:
+    rows = records_of(results, study)
+    evidence = Evidence(study, declaration.family, tests, rows)
+    return [verdict.row(declaration.digest) for verdict in verdicts(declaration, evidence, mismatches_of(rows))]
+
+
+def mismatches_of(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Every protocol difference that rows of the result table record as vouched for, once."""
+    texts = sorted({row["allowed_mismatches"] for row in rows if row["allowed_mismatches"]})
+    found = [mismatch for text in texts for mismatch in json.loads(text)]
+    return list({digest(mismatch): mismatch for mismatch in found}.values())
+
+
+def imported(project: Project) -> dict[str, pd.DataFrame]:
+    """The tables that report.imported names, each through the gates of the result table."""
+    names = project.settings.report.imported
+    return {name: check_frame("result", read_parquet(project.layout.imported(name)), f"metrics/imported/{name}.parquet") for name in names}
 
 
 def sketches(project: Project) -> dict[str, Any]:
@@ -49,15 +144,39 @@ def sketches(project: Project) -> dict[str, Any]:
 
 def report_inputs(project: Project, results: pd.DataFrame) -> ReportInputs:
     """Everything that `report.render` needs."""
-    cells, differences = summarise(project, results)
-    settings = project.settings.report
+    require_planned(results, project.plan)
+    summary = summarise(project, results)
+    log = read_log(project)
     return ReportInputs(
         results=results,
-        cells=cells,
-        differences=differences,
+        cells=summary.cells,
+        differences=summary.differences,
         plan={verb: nodes for verb, nodes in project.plan.items() if verb != "environment"},
         metas=records(project),
-        title=settings.title,
+        title=project.settings.report.title,
         warnings=plan_warnings(project.layout.root, project.plan),
-        studies=[StudyPage(study, study, settings.contrasts.get(study, ())) for study in project.node("report", "site").studies],
+        studies=[_page(project, summary, study) for study in project.node("report", "site").studies],
+        tests=summary.tests,
+        claims=claim_rows(summary, results),
+        log=log,
+        mismatches=mismatches_of(records_of(results)),
+        imported=imported(project),
     )
+
+
+def _page(project: Project, summary: Summary, study: str) -> StudyPage:
+    declaration = summary.declarations[study]
+    return StudyPage(study, study, [(c.a, c.b) for c in declaration.family.contrasts], declaration=declaration)
+
+
+def read_log(project: Project) -> list[dict[str, Any]]:
+    """The verdict log; empty before the first verdict."""
+    path = project.layout.verdicts
+    rows = list(read_jsonl(path)) if path.exists() else []
+    return list(check_rows("verdict", rows, "metrics/verdicts.jsonl"))  # type: ignore[arg-type]
+
+
+def extended_log(project: Project, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The verdict log with the verdicts that are new to it at its end; every earlier row stays as it is."""
+    log = read_log(project)
+    return [*log, *fresh(log, [dict(row) for row in rows])]

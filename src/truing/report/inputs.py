@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from truing.contracts.declaration import Declaration
+from truing.stats.family import Tested
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,6 +22,7 @@ class StudyPage:
         title: Heading of the section; the section's own when it is empty or the study's name.
         contrasts: Pairs (a, b) of condition names, in the order to show; the difference is `a - b`.
         question: One sentence under the heading; empty for the section's own.
+        declaration: What the study declared before there was data.
         controls: Designs (the part of a condition's name before its strategy) that are negative controls.
     """
 
@@ -26,6 +30,7 @@ class StudyPage:
     title: str
     contrasts: Sequence[tuple[str, str]] = ()
     question: str = ""
+    declaration: Declaration | None = None
     controls: Sequence[str] = ("control",)
 
 
@@ -42,6 +47,11 @@ class ReportInputs:
         title: Title of the report.
         warnings: What the reader must know first; plain text.
         studies: One page section each, in this order.
+        tests: The declared family of every study.
+        claims: The verdict on every declared claim, as rows of the verdict log without their place in it.
+        log: The verdict log.
+        mismatches: Protocol differences that somebody vouched for, with the conditions that they stand between.
+        imported: Result tables from elsewhere that stand beside these results, by name.
     """
 
     results: pd.DataFrame
@@ -52,3 +62,8 @@ class ReportInputs:
     title: str
     warnings: Sequence[str] = ()
     studies: Sequence[StudyPage] = field(default_factory=tuple)
+    tests: Mapping[str, Sequence[Tested]] = field(default_factory=dict)
+    claims: Sequence[Mapping[str, Any]] = ()
+    log: Sequence[Mapping[str, Any]] = ()
+    mismatches: Sequence[Mapping[str, Any]] = ()
+    imported: Mapping[str, pd.DataFrame] = field(default_factory=dict)

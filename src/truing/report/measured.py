@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from truing.core.errors import Exit, TruingError
+from truing.stats.family import Tested
 
 if TYPE_CHECKING:
     import pandas as pd
 
 BASE = "base"
+# Below so many independent upstream runs a value speaks of one checkpoint, and not of the condition.
+FEWEST_UPSTREAM = 2
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Measured:
         seeds: (seed, value) in seed order, without missing ones.
         nodes: Nodes ("verb/key") that the values came from.
         items: Items asked, as far as all seeds agree.
+        n_upstream: Fewest independent upstream runs of a seeded value; None when nothing has a seed.
     """
 
     mean: float | None
@@ -38,11 +42,29 @@ class Measured:
     seeds: tuple[tuple[int, float], ...]
     nodes: tuple[str, ...]
     items: int | None
+    n_upstream: int | None = None
+
+    @property
+    def single(self) -> bool:
+        """Whether it is the value of one seed, which may not stand beside others as a mark."""
+        return self.n_seeds == 1
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference `a - b` of a metric, paired by seed."""
+    """A difference `a - b` of a metric, paired by seed.
+
+    Attributes:
+        a: The condition that it is named after first.
+        b: The condition that is subtracted.
+        diff: None when no pair is complete.
+        lo: Lower end of its 95 % interval, not adjusted.
+        hi: Upper end.
+        n: Pairs of seeds.
+        p_value: Two-sided p of the paired t test, not adjusted.
+        test: The same difference in the study's declared family; None outside of it.
+        n_upstream: Independent upstream runs behind the smaller side, as far as they are known.
+    """
 
     a: str
     b: str
@@ -51,6 +73,20 @@ class Difference:
     hi: float | None
     n: int
     p_value: float | None
+    test: Tested | None = None
+    n_upstream: int | None = None
+
+    @property
+    def conditional(self) -> bool:
+        """Whether it speaks of one checkpoint only."""
+        if self.test is not None:
+            return self.test.conditional
+        return self.n_upstream is not None and self.n_upstream < FEWEST_UPSTREAM
+
+    @property
+    def p_adjusted(self) -> float | None:
+        """The p-value under the declared correction; None outside the declared family and without a test."""
+        return None if self.test is None else self.test.adjusted[self.test.correction]
 
     @property
     def name(self) -> str:
@@ -105,24 +141,34 @@ class Measurements:
         return frozenset(node for cell in self.cells.values() for node in cell.nodes)
 
 
-def measurements(study: str, results: pd.DataFrame, cells: pd.DataFrame, differences: pd.DataFrame) -> Measurements:
+def measurements(
+    study: str, results: pd.DataFrame, cells: pd.DataFrame, differences: pd.DataFrame, tests: Sequence[Tested] = ()
+) -> Measurements:
     """Index one study's tables.
 
+    Args:
+        study: Its name in them.
+        results: The result table.
+        cells: Its summary over seeds.
+        differences: Its paired differences.
+        tests: The study's declared family.
+
     Raises:
-        TruingError: two probes report the same arm and metric of a condition.
+        TruingError: two probes, or two phases, report the same arm and metric of a condition.
     """
     rows: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
     for row in records(results, study):
         rows.setdefault(_key(row), []).append(row)
     found: dict[tuple[str, str, str], Measured] = {}
-    probes: dict[tuple[str, str, str], str] = {}
+    sources: dict[tuple[str, str, str], tuple[str, str]] = {}
     for cell in records(cells, study):
         key = _key(cell)
         if key in found:
-            raise _two_probes(study, key, probes[key], cell["probe"])
-        probes[key] = cell["probe"]
+            raise _two_sources(study, key, sources[key], (cell["probe"], cell["phase"]))
+        sources[key] = (cell["probe"], cell["phase"])
         found[key] = _measured(cell, rows.get(key, []))
-    contrasts = {(d["a"], d["b"], d["arm"], d["metric"]): _difference(d) for d in records(differences, study)}
+    family = _either_way(tests)
+    contrasts = {(d["a"], d["b"], d["arm"], d["metric"]): _difference(d, found, family) for d in records(differences, study)}
     seeded = [row for group in rows.values() for row in group if row["seed"] is not None]
     return Measurements(
         study=study,
@@ -134,9 +180,9 @@ def measurements(study: str, results: pd.DataFrame, cells: pd.DataFrame, differe
     )
 
 
-def records(frame: pd.DataFrame, study: str) -> list[dict[str, Any]]:
-    """Rows of one study as dictionaries, with None for every missing value."""
-    rows = frame[frame["study"] == study].astype(object)
+def records(frame: pd.DataFrame, study: str | None = None) -> list[dict[str, Any]]:
+    """Rows of one study (of all, without one) as dictionaries, with None for every missing value."""
+    rows = (frame if study is None else frame[frame["study"] == study]).astype(object)
     return [{str(k): v for k, v in row.items()} for row in rows.where(rows.notna(), None).to_dict("records")]
 
 
@@ -146,7 +192,8 @@ def _key(row: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _measured(cell: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Measured:
     seeds = sorted((int(row["seed"]), float(row["value"])) for row in rows if row["seed"] is not None and row["value"] is not None)
-    items = {int(row["n"]) for row in rows}
+    items = {None if row["n"] is None else int(row["n"]) for row in rows}
+    upstream = [int(row["n_upstream"]) for row in rows if row["seed"] is not None]
     return Measured(
         mean=cell["mean"],
         lo=cell["ci_lo"],
@@ -157,18 +204,33 @@ def _measured(cell: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> Mea
         seeds=tuple(seeds),
         nodes=tuple(sorted({node_of(row["node"]) for row in rows})),
         items=items.pop() if len(items) == 1 else None,
+        n_upstream=min(upstream, default=None),
     )
 
 
-def _difference(row: Mapping[str, Any]) -> Difference:
-    return Difference(row["a"], row["b"], row["diff"], row["ci_lo"], row["ci_hi"], int(row["n"]), row["p_value"])
+def _either_way(tests: Sequence[Tested]) -> dict[tuple[str, str, str, str], Tested]:
+    """Tests by (a, b, arm, metric), whichever way round a table names its difference."""
+    flipped = {(test.b, test.a, test.arm, test.metric): test.flipped() for test in tests}
+    return flipped | {(test.a, test.b, test.arm, test.metric): test for test in tests}
 
 
-def _two_probes(study: str, key: tuple[str, str, str], first: str, second: str) -> TruingError:
+def _difference(
+    row: Mapping[str, Any], cells: Mapping[tuple[str, str, str], Measured], family: Mapping[tuple[str, str, str, str], Tested]
+) -> Difference:
+    a, b, arm, metric = (str(row[name]) for name in ("a", "b", "arm", "metric"))
+    sides = [cells[name, arm, metric].n_upstream for name in (a, b) if (name, arm, metric) in cells]
+    upstream = min((count for count in sides if count is not None), default=None)
+    test = family.get((a, b, arm, metric))
+    return Difference(a, b, row["diff"], row["ci_lo"], row["ci_hi"], int(row["n"]), row["p_value"], test, upstream)
+
+
+def _two_sources(study: str, key: tuple[str, str, str], first: tuple[str, str], second: tuple[str, str]) -> TruingError:
+    by = f"by the probes {first[0]!r} and {second[0]!r}"
+    after = f"after the phases {first[1]!r} and {second[1]!r}"
     return TruingError(
-        f"study {study}: {' / '.join(key)} is reported by the probes {first!r} and {second!r}",
-        "one probe per arm and metric of a condition",
-        "give the arms of the two probes different names",
+        f"study {study}: {' / '.join(key)} is reported {by if first[0] != second[0] else after}",
+        "one probe and one phase per arm and metric of a condition",
+        "give the arms of the two different names",
         Exit.REFUSED,
     )
 

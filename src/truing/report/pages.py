@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from truing.core.files import ABSENT
+from truing.report import claims as stated
 from truing.report import nodes as graphs
-from truing.report.blocks import Part, joined
+from truing.report.blocks import Part, Table, joined
+from truing.report.claims import Entry as Claim
+from truing.report.family import family_table
+from truing.report.footnotes import noted, noted_part
 from truing.report.inputs import ReportInputs, StudyPage
 from truing.report.measured import measurements, result_nodes
 from truing.report.nodes import Nodes
 from truing.report.sections import Context, section
+from truing.report.siblings import Siblings, require_listed, siblings
+from truing.stats.claims.labels import RULES
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -28,6 +34,8 @@ class _Study:
     key: str
     title: str
     question: str
+    claims: Sequence[Claim]
+    family: Table | None
     lead: Sequence[Markup]
     parts: Sequence[Part]
     warnings: Sequence[Markup]
@@ -44,6 +52,7 @@ class _Entry:
     meta: str
     upstream: Sequence[Markup]
     downstream: Sequence[Markup]
+    notes: Sequence[Markup]
     planned: bool
 
 
@@ -53,20 +62,40 @@ def render(inputs: ReportInputs) -> dict[str, bytes]:
     The pages need nothing else: style and figures are inline, and no address outside the report is loaded.
 
     Raises:
-        TruingError: a study has no section, or its tables contradict each other.
+        TruingError: a study has no section, its tables contradict each other, the verdict log was edited, or
+            an imported table would be left out.
     """
     nodes = graphs.graph(inputs.plan, inputs.metas, result_nodes(inputs.results))
-    studies = [_study(inputs, nodes, page) for page in inputs.studies]
-    warnings = [*map(escape, inputs.warnings), *_warnings(inputs, nodes), *(warning for study in studies for warning in study.warnings)]
+    contexts = {page.study: _context(inputs, nodes, page) for page in inputs.studies}
+    claims = stated.claim_entries(inputs, contexts, nodes)
+    beside = {study: siblings(study, inputs) for study in contexts}
+    require_listed(inputs, beside)
+    studies = [_study(inputs, context, claims[study], beside[study]) for study, context in contexts.items()]
+    every = [claim for found in claims.values() for claim in found]
+    first = [*stated.claim_warnings(every), *stated.mismatch_warnings(inputs.mismatches)]
+    warnings = [*first, *map(escape, inputs.warnings), *_warnings(inputs, nodes), *(words for study in studies for words in study.warnings)]
+    gone = {study: found for study, found in claims.items() if study not in contexts}
     environment = _environment()
     shared = {"title": inputs.title, "style": _style(environment)}
-    index = environment.get_template("index.html.j2").render(
-        **shared, studies=studies, warnings=list(dict.fromkeys(warnings)), rows=len(inputs.results), nodes=len(nodes.entries)
-    )
-    entries = [_entry(nodes, node) for node in nodes.entries]
-    verbs = list(dict.fromkeys(entry.verb for entry in entries))
-    page = environment.get_template("nodes.html.j2").render(**shared, entries=entries, verbs=verbs)
-    return {INDEX: index.encode(), graphs.PAGE: page.encode()}
+    documents = {
+        INDEX: {"warnings": _once(warnings), "rows": len(inputs.results), "nodes": len(nodes.entries), "claims": len(every)},
+        stated.PAGE: {"warnings": _once(first), "gone": gone, "rules": RULES, "upstream": stated.upstream_words},
+        graphs.PAGE: _nodes_page(nodes, every),
+    }
+    return {
+        name: environment.get_template(f"{name}.j2").render(**shared, studies=studies, **values).encode()
+        for name, values in documents.items()
+    }
+
+
+def _once(warnings: Sequence[Markup]) -> list[Markup]:
+    return list(dict.fromkeys(warnings))
+
+
+def _nodes_page(nodes: Nodes, claims: Sequence[Claim]) -> dict[str, Any]:
+    notes = stated.retractions_by_node(claims)
+    entries = [_entry(nodes, node, notes.get(node, ())) for node in nodes.entries]
+    return {"entries": entries, "verbs": list(dict.fromkeys(entry.verb for entry in entries))}
 
 
 def _environment() -> Environment:
@@ -80,13 +109,28 @@ def _style(environment: Environment) -> Markup:
     return Markup((files("truing.report") / "style.css").read_text(encoding="utf-8"))  # noqa: S704 - our own file
 
 
-def _study(inputs: ReportInputs, nodes: Nodes, page: StudyPage) -> _Study:
+def _context(inputs: ReportInputs, nodes: Nodes, page: StudyPage) -> Context:
+    tests = inputs.tests.get(page.study, ())
+    return Context(page, measurements(page.study, inputs.results, inputs.cells, inputs.differences, tests), nodes, inputs.metas)
+
+
+def _study(inputs: ReportInputs, context: Context, claims: Sequence[Claim], beside: Siblings) -> _Study:
+    page = context.page
     layout = section.get(page.study, "the report's studies").target()
-    data = measurements(page.study, inputs.results, inputs.cells, inputs.differences)
-    context = Context(page, data, nodes, inputs.metas)
-    title = page.title if page.title not in ("", page.study) else layout.title
-    question = page.question or layout.question
-    return _Study(page.study, title, question, layout.lead(context), layout.parts(context), layout.warnings(context))
+    # Two studies may name a condition alike: a difference is told where both of its sides are.
+    mine = [one for one in inputs.mismatches if {one["a"], one["b"]} <= set(context.data.conditions)]
+    parts = [*layout.parts(context), *([beside.part] if beside.part else [])]
+    tests = inputs.tests.get(page.study, ())
+    return _Study(
+        key=page.study,
+        title=page.title if page.title not in ("", page.study) else layout.title,
+        question=page.question or layout.question,
+        claims=claims,
+        family=noted(family_table(context, tests), mine) if tests else None,
+        lead=layout.lead(context),
+        parts=[noted_part(part, mine) for part in parts],
+        warnings=[*beside.warnings(page.study), *layout.warnings(context)],
+    )
 
 
 def _warnings(inputs: ReportInputs, nodes: Nodes) -> list[Markup]:
@@ -112,7 +156,7 @@ def _complaints(verb: str, meta: Mapping[str, Any]) -> list[str]:
     return failed
 
 
-def _entry(nodes: Nodes, node: str) -> _Entry:
+def _entry(nodes: Nodes, node: str, notes: Sequence[Markup]) -> _Entry:
     verb, _, key = node.partition("/")
     entry, meta = nodes.entries[node], nodes.metas.get(node)
     return _Entry(
@@ -125,6 +169,7 @@ def _entry(nodes: Nodes, node: str) -> _Entry:
         meta=graphs.pretty(meta) if meta is not None else "",
         upstream=[nodes.link(other, other) for other in nodes.upstream.get(node, ())],
         downstream=[nodes.link(other, other) for other in nodes.downstream.get(node, ())],
+        notes=notes,
         planned=entry is not None,
     )
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from truing.core import numbers
 from truing.core.errors import TruingError
-from truing.report import numbers
 from truing.report.measured import Measurements, measurements
 from truing.report.sections import section
+from truing.stats.claims.labels import Label
+from truing.stats.family import Tested
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,38 +19,58 @@ if TYPE_CHECKING:
 BEGIN = "<!-- numbers:begin (make readme) -->"
 END = "<!-- numbers:end -->"
 CONTRASTS = "contrasts"
+CLAIMS = "claims"
 MINUS_WORD = "_minus_"
 
 Leaf = dict[str, float | int]
 Summary = dict[str, dict[str, Any]]
 
 
-def headline(cells: pd.DataFrame, differences: pd.DataFrame, metrics: Sequence[str] | None = None) -> Summary:
+def headline(
+    cells: pd.DataFrame,
+    differences: pd.DataFrame,
+    metrics: Sequence[str] | None = None,
+    tests: Mapping[str, Sequence[Tested]] | None = None,
+    claims: Sequence[Mapping[str, Any]] | None = None,
+) -> Summary:
     """The headline numbers of every study.
 
     Args:
         cells: From `stats.summary.aggregate`.
         differences: From the same.
         metrics: Names of the metrics to keep, in the arms that each study's section reads them in; all of the section's by default.
+        tests: The declared family of every study.
+        claims: The verdict on every declared claim, as rows of the verdict log.
 
     Returns:
-        study -> condition -> metric -> {mean, ci_lo, ci_hi, n} and study -> "contrasts" -> "a_minus_b" -> metric ->
-        {diff, ci_lo, ci_hi, n, p_value}. Scalars only; a number that does not exist has no key.
+        study -> condition -> metric -> {mean, ci_lo, ci_hi, n}; study -> "contrasts" -> "a_minus_b" -> metric ->
+        {diff, ci_lo, ci_hi, n, p_value, p_adjusted}, the last under the declared correction and in the declared family only;
+        and study -> "claims" -> label -> how many. Scalars only; a number that does not exist has no key.
 
     Raises:
         TruingError: no report section is named after a study.
     """
     studies = sorted(set(cells["study"]))
-    return {study: _study(study, cells, differences, metrics) for study in studies}
+    family, verdicts = tests or {}, claims or ()
+    found = {}
+    for study in studies:
+        rows = cells.iloc[0:0].assign(node=None, seed=None, value=None, n=None)
+        data = measurements(study, rows, cells, differences, family.get(study, ()))
+        counts = _claims([row["label"] for row in verdicts if row["study"] == study])
+        found[study] = {name: value for name, value in {**_study(study, data, metrics), CLAIMS: counts}.items() if value}
+    return found
 
 
-def _study(study: str, cells: pd.DataFrame, differences: pd.DataFrame, metrics: Sequence[str] | None) -> dict[str, Any]:
-    data = measurements(study, cells.iloc[0:0].assign(node=None, seed=None, value=None, n=None), cells, differences)
+def _claims(labels: Sequence[str]) -> dict[str, int]:
+    return {str(label): count for label in Label if (count := labels.count(str(label)))}
+
+
+def _study(study: str, data: Measurements, metrics: Sequence[str] | None) -> dict[str, Any]:
     arms = {metric.name: metric.arm for metric in section.get(study, "results").target.metrics}
     wanted = {name: arms[name] for name in (metrics if metrics is not None else arms) if name in arms}
     found: dict[str, Any] = {condition: _condition(data, condition, wanted) for condition in data.conditions}
     found[CONTRASTS] = _contrasts(data, wanted)
-    return {name: value for name, value in found.items() if value}
+    return found
 
 
 def _condition(data: Measurements, condition: str, wanted: Mapping[str, str]) -> dict[str, Leaf]:
@@ -60,7 +82,9 @@ def _contrasts(data: Measurements, wanted: Mapping[str, str]) -> dict[str, dict[
     found: dict[str, dict[str, Leaf]] = {}
     for (a, b, arm, name), d in sorted(data.differences.items()):
         if wanted.get(name) == arm and d.diff is not None:
-            leaf = _known(diff=d.diff, ci_lo=d.lo, ci_hi=d.hi, n=d.n, p_value=d.p_value)
+            # Seeds of one checkpoint test nothing about the condition.
+            p = {} if d.conditional else {"p_value": d.p_value, "p_adjusted": d.p_adjusted}
+            leaf = _known(diff=d.diff, ci_lo=d.lo, ci_hi=d.hi, n=d.n, **p)
             found.setdefault(f"{a}{MINUS_WORD}{b}", {})[name] = leaf
     return found
 
@@ -90,7 +114,7 @@ def headline_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _rows(study: Mapping[str, Any]) -> dict[str, Mapping[str, Leaf]]:
     contrasts = study.get(CONTRASTS, {})
-    plain = {name: row for name, row in study.items() if name != CONTRASTS}
+    plain = {name: row for name, row in study.items() if name not in (CONTRASTS, CLAIMS)}
     return plain | {name.replace(MINUS_WORD, f" {numbers.MINUS} "): row for name, row in contrasts.items()}
 
 

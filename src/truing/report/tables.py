@@ -7,10 +7,14 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
-from truing.report import numbers
+from truing.core import numbers
 from truing.report.blocks import Cell, Table, head, joined, missing, number, text
 from truing.report.measured import Difference, Measured
 from truing.report.sections import Context, Metric
+from truing.stats.family import CONDITIONAL
+
+CORRECTIONS = {"bonferroni": "Bonferroni", "holm": "Holm", "bh": "Benjamini-Hochberg"}
+OUTSIDE = "outside the declared family, unadjusted"
 
 _MANIFEST_COLUMNS = (
     ("manifest", "", False),
@@ -83,7 +87,7 @@ def condition_link(context: Context, condition: str, words: object) -> Markup:
 
 
 def difference_cell(context: Context, a: str, b: str, metric: Metric) -> Cell:
-    """A paired difference with its interval, n and p-value."""
+    """A paired difference with its interval, n, and the p-value that it may be read with."""
     found = context.data.differences.get((a, b, metric.arm, metric.name))
     if found is None or found.diff is None:
         return missing("missing", "no complete pair" if found else "not measured")
@@ -97,10 +101,22 @@ def difference_value(context: Context, found: Difference, metric: Metric) -> Mar
 
 
 def difference_support(found: Difference) -> str:
-    """How many pairs, and the p-value of the paired t test."""
+    """How many pairs, and the p-value: adjusted in the declared family, marked outside of it, none where one checkpoint speaks."""
     if found.n == 1:
         return numbers.ONE_SEED
-    return f"n = {found.n}, {numbers.p_value(found.p_value)}" if found.lo is not None else f"n = {found.n}, {numbers.NO_SPREAD}"
+    count = numbers.seeds(found.n)
+    if found.conditional:
+        return f"{count}, {CONDITIONAL}"
+    if found.lo is None:
+        return f"{count}, {numbers.NO_SPREAD}"
+    return f"{count}, {p_words(found)}"
+
+
+def p_words(found: Difference) -> str:
+    """The p-value of a difference, and what it was adjusted for."""
+    if found.test is None:
+        return f"{numbers.p_value(found.p_value)}, {OUTSIDE}"
+    return f"{numbers.p_value(found.p_adjusted)} ({CORRECTIONS[found.test.correction]})"
 
 
 def manifest_table(context: Context, manifests: Sequence[str]) -> Table:

@@ -261,6 +261,10 @@ COLUMNS = (
 )
 
 
+_VERDICTS = ("p_value", "p_equivalence", "p_bonferroni", "p_holm", "p_bh", "significant", "depends_on_correction", "equivalent")
+CONDITIONAL = "conditional on one checkpoint"
+
+
 def family_frame(study: str, tests: Sequence[Tested], declaration_digest: str) -> pd.DataFrame:
     """The tests of one study as a flat table."""
     import pandas as pd
@@ -270,13 +274,14 @@ def family_frame(study: str, tests: Sequence[Tested], declaration_digest: str) -
 
 def _flat(study: str, test: Tested, declaration_digest: str) -> dict[str, Any]:
     plain = {key: value for key, value in asdict(test).items() if key not in ("adjusted", "answers")}
-    return plain | {
+    found = plain | {
         "study": study,
         **{f"p_{name}": test.adjusted[name] for name in CORRECTIONS if name != "none"},
-        # A test that speaks of one checkpoint only does not make the condition's effect significant.
-        "significant": None if test.conditional else test.rejects(),
+        "significant": test.rejects(),
         "depends_on_correction": test.depends_on_correction,
-        "equivalent": None if test.conditional else test.equivalent,
+        "equivalent": test.equivalent,
         "conditional": test.conditional,
         "declaration_digest": declaration_digest,
     }
+    # Seeds of one checkpoint test nothing about the condition: there is no p-value to misread.
+    return found | dict.fromkeys(_VERDICTS) | {"reason": CONDITIONAL} if test.conditional else found

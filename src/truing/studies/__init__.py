@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from truing.contracts.declaration import Declaration
 from truing.core.registry import Registry
 
 
@@ -67,6 +68,10 @@ class StudyPlan(Protocol):
 
     def judge(self, config: str, *, responses: str) -> str:
         """Verdicts of `judges.<config>` on answers."""
+        ...
+
+    def declare(self, declaration: Declaration) -> None:
+        """The study's family of contrasts and its claims, once. They are committed with the plan, before there is data."""
         ...
 
 

@@ -69,10 +69,20 @@ def protocol_facts(trainer: Any) -> dict[str, Any]:
         "epsilon": group.get("eps"),
         "weight_decay": args.weight_decay,
         "max_grad_norm": args.max_grad_norm,
+        "sharding": sharding(trainer),
         "precision": "float32" if trainer.accelerator.mixed_precision == "no" else str(trainer.accelerator.mixed_precision),
         "attention": trainer.model.config._attn_implementation,
         "trainable_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
     }
+
+
+def sharding(trainer: Any) -> str:
+    """How weights and optimizer state are split over processes: "none", "fsdp", or "deepspeed-zero-N"."""
+    accelerator = trainer.accelerator
+    kind = str(getattr(accelerator.distributed_type, "value", accelerator.distributed_type)).lower()
+    if kind == "deepspeed":
+        return f"deepspeed-zero-{accelerator.state.deepspeed_plugin.zero_stage}"
+    return "fsdp" if kind == "fsdp" else "none"
 
 
 def environment(trainer: Any) -> dict[str, Any]:

@@ -152,7 +152,8 @@ def _protocol(cfg: SftParams, job: TrainJob, tokenizer: Any, examples: Examples,
     adapter = trainer.model.peft_config[trainer.model.active_adapter]
     return {
         "recipe": "sft",
-        "loss": "nll of answer tokens over the tokens of the step",
+        "loss": "nll over the trained tokens of the step",
+        "mask": "answer tokens only",
         "weighting": cfg.method.weighting,
         "max_length": cfg.method.max_length,
         "truncated_rows": examples.truncated,

@@ -179,9 +179,11 @@ def test_measures_fit_the_result_schema_and_are_the_same_for_every_model() -> No
     full = score(cfg, pd.DataFrame(rows), _answers(rows, _leaning), NAMES)
     empty = score(cfg, pd.DataFrame(rows), _answers(rows[:1], _leaning), NAMES)
     assert [(m.arm, m.metric, m.unit) for m in full] == [(m.arm, m.metric, m.unit) for m in empty]
-    assert set(vars(full[0])) <= set(rule)
+    assert set(vars(full[0])) - {"missing"} <= set(rule)
     assert all(m.value is None or np.isfinite(m.value) for m in [*full, *empty])
-    assert all((m.ci_lo is None) == (m.ci_method is None) == (m.ci_level is None) == (m.ci_unit is None) for m in full)
+    ends = ("ci_lo", "ci_method", "ci_level", "ci_unit", "ci_distribution")
+    assert all(len({getattr(m, end) is None for end in ends}) == 1 for m in full)
+    assert {m.ci_distribution for m in full} == {None, "t", "normal"}
 
 
 def test_unknown_words_are_visible() -> None:

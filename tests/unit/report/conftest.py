@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from support.results import protocol
+from support.results import row as result_row
 
+from truing.contracts.declaration import Claim, Contrast, Declaration, Family, Outcome
+from truing.contracts.protocol import as_text, fingerprint
+from truing.contracts.results import result_table
 from truing.core.digests import digest
 from truing.core.seeds import stream
 from truing.report import ReportInputs, StudyPage, render
+from truing.report.measured import records
+from truing.stats.claims.evidence import Evidence
+from truing.stats.claims.verdicts import fresh, verdicts
+from truing.stats.family import infer
 from truing.stats.summary import aggregate
 
 SEEDS = (42, 137, 256)
@@ -24,6 +34,27 @@ GROUP = "tiny-news-{}-{}-sft"
 
 Row = dict[str, Any]
 
+_LEAN = {"metric": "dcb_mean_max", "arm": "null"}
+_PAIRS = [("skewed-tarp", "skewed-shuffled"), ("skewed-tarp", "skewed-uniform")]
+DECLARATION = Declaration(
+    family=Family(
+        contrasts=tuple(Contrast(a=a, b=b, manipulates=("sft.manifest_digest",)) for a, b in CONTRASTS),
+        outcomes=(
+            Outcome(metric="dcb_mean_max", arm="null", margin=0.02),
+            Outcome(metric="accuracy", arm="masked_000", margin=0.02),
+        ),
+    ),
+    claims=(
+        Claim(id="tarp-lessens-lean", kind="each_less", params={**_LEAN, "pairs": _PAIRS}),
+        Claim(id="tarp-keeps-accuracy", kind="no_effect", params={"metric": "accuracy", "arm": "masked_000", "pairs": _PAIRS}),
+        Claim(
+            id="tarp-needs-skewed",
+            kind="interaction",
+            params={**_LEAN, "cells": [_PAIRS[1], ("control-tarp", "control-uniform")], "direction": "less"},
+        ),
+    ),
+)
+
 
 def node(condition: str) -> str:
     if condition == "base":
@@ -31,39 +62,43 @@ def node(condition: str) -> str:
     return "respond/" + GROUP.format(*condition.split("-")) + "-null-inputs"
 
 
+def made_by(condition: str, **changed: Any) -> Row:
+    """The protocol of a condition: its own weights, everything else in common."""
+    if condition == "base":
+        fields = {name: value for name, value in protocol().items() if not name.startswith("sft.")}
+        return {**fields, "phases": []}
+    return protocol(sft__manifest_digest=digest(condition), **changed)
+
+
 def row(condition: str, seed: int | None, arm: str, metric: str, value: float | None, unit: str = "probability") -> Row:
     interval = seed is None and value is not None
     half = 0.03
-    return {
-        "schema_version": 1,
-        "study": "nullbench",
-        "condition": condition,
-        "phase": "base" if seed is None else "sft",
-        "seed": seed,
-        "seed_scope": "sft",
-        "n_upstream": 1,
-        "probe": "null_inputs",
-        "arm": arm,
-        "metric": metric,
-        "value": value,
-        "unit": unit,
-        "n": 400 if arm.startswith("masked") else 48,
-        "n_missing": 0,
-        "se": half / 1.96 if interval else None,
-        "ci_lo": value - half if interval and value is not None else None,
-        "ci_hi": value + half if interval and value is not None else None,
-        "ci_level": 0.95 if interval else None,
-        "ci_method": "bootstrap" if interval else None,
-        "ci_unit": "item" if interval else None,
-        "node": node(condition),
-        "base_digest": digest("base"),
-        "corpus_digest": digest("eval"),
-        "manifest_digest": None if seed is None else digest(condition),
-        "adapter_digest": None if seed is None else digest([condition, seed]),
-        "items_digest": digest("items"),
-        "answers_digest": digest([condition, "answers"]),
-        "judgements_digest": None,
-    }
+    how = made_by(condition)
+    return result_row(
+        condition,
+        seed,
+        value,
+        study="nullbench",
+        phase="base" if seed is None else "sft",
+        seed_scope="none" if seed is None else "sft",
+        n_upstream=1 if seed is None else len(SEEDS),
+        probe="null_inputs",
+        arm=arm,
+        metric=metric,
+        unit=unit,
+        n=400 if arm.startswith("masked") else 48,
+        se=half / 1.96 if interval else None,
+        ci_lo=value - half if interval and value is not None else None,
+        ci_hi=value + half if interval and value is not None else None,
+        ci_level=0.95 if interval else None,
+        ci_method="bootstrap" if interval else None,
+        ci_unit="item" if interval else None,
+        node=node(condition),
+        manifest_digest=None if seed is None else digest(condition),
+        protocol=as_text(how),
+        protocol_digest=fingerprint(how),
+        declaration_digest=DECLARATION.digest,
+    )
 
 
 def lean(condition: str) -> float:
@@ -106,7 +141,7 @@ def made_up_results() -> pd.DataFrame:
         hole = r["arm"] == "random_words" and r["condition"] == "control-uniform"
         if hole or (r["arm"] == "null" and r["condition"] == "control-shuffled" and r["seed"] == 256):
             r["value"] = None
-    return pd.DataFrame([r for r in rows if not (r["arm"] == "template_only" and r["condition"] == "base")])
+    return result_table([r for r in rows if not (r["arm"] == "template_only" and r["condition"] == "base")], "the made-up study")
 
 
 def made_up_plan() -> dict[str, dict[str, Any]]:
@@ -247,10 +282,21 @@ def _manifest(key: str) -> Row:
     }
 
 
-def make_inputs(results: pd.DataFrame) -> ReportInputs:
-    cells, differences = aggregate(results, [c for c in CONTRASTS if set(c) <= set(results["condition"])])
+def make_inputs(
+    results: pd.DataFrame,
+    *,
+    declaration: Declaration = DECLARATION,
+    log: Sequence[Row] | None = None,
+    mismatches: Sequence[Row] = (),
+    imported: Mapping[str, pd.DataFrame] | None = None,
+) -> ReportInputs:
+    """Everything that a run of the stages would hand to the pages; without a log, that of a first run."""
+    contrasts = [(c.a, c.b) for c in declaration.family.contrasts]
+    cells, differences = aggregate(results, contrasts)
+    tests = infer(results, declaration.family)
+    evidence = Evidence("nullbench", declaration.family, tests, records(results, "nullbench"))
+    claims = [verdict.row(declaration.digest) for verdict in verdicts(declaration, evidence, list(mismatches))]
     plan = made_up_plan()
-    page = StudyPage("nullbench", "NullBench", CONTRASTS)
     return ReportInputs(
         results,
         cells,
@@ -259,8 +305,18 @@ def make_inputs(results: pd.DataFrame) -> ReportInputs:
         made_up_metas(plan),
         "How the model leans on empty input",
         ("The default profile is a demonstration on an embedded world.",),
-        (page,),
+        (StudyPage("nullbench", "NullBench", contrasts, declaration=declaration),),
+        tests={"nullbench": tests},
+        claims=claims,
+        log=fresh([], claims) if log is None else log,
+        mismatches=mismatches,
+        imported=imported or {},
     )
+
+
+@pytest.fixture(scope="session")
+def make() -> Callable[..., ReportInputs]:
+    return make_inputs
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -9,6 +10,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from truing.report import ReportInputs, render
+from truing.stats.claims.verdicts import retraction
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = (
@@ -42,13 +46,31 @@ document.getElementById('page').onload = event => {
 </script></body>"""
 
 
+@pytest.fixture(scope="module")
+def crowded(inputs: ReportInputs) -> dict[str, bytes]:
+    """The pages with everything on them that a report may have to say: a retraction, a vouched difference, results from elsewhere."""
+    log = [dict(row) for row in inputs.log]
+    libraries = {"torch": "2.13.0", "transformers": "5.23.0", "trl": "1.16.0"}
+    values = {"value_a": libraries, "value_b": dict.fromkeys(libraries, "0.0.1-of-a-very-long-and-unbreakable-name")}
+    mismatch = {"a": "skewed-tarp", "b": "skewed-uniform", "field": "sft.libraries", "reason": "no number changes", **values}
+    elsewhere = inputs.results[inputs.results["condition"] == "skewed-tarp"].assign(origin="import", node="import/earlier")
+    return render(
+        dataclasses.replace(
+            inputs,
+            log=[*log, retraction(log, "tarp-lessens-lean", "the corpora were swapped")],
+            mismatches=[mismatch],
+            imported={"earlier": elsewhere},
+        )
+    )
+
+
 @pytest.mark.browser
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH")
 @pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("name", ["index.html", "nodes.html"])
-def test_nothing_overflows_and_nothing_is_logged(pages: dict[str, bytes], tmp_path: Path, name: str, width: int) -> None:
-    for page, source in pages.items():
+@pytest.mark.parametrize("name", ["index.html", "claims.html", "nodes.html"])
+def test_nothing_overflows_and_nothing_is_logged(crowded: dict[str, bytes], tmp_path: Path, name: str, width: int) -> None:
+    for page, source in crowded.items():
         (tmp_path / page).write_bytes(source)
     harness = tmp_path / "harness.html"
     harness.write_text(HARNESS % (name, width), encoding="utf-8")

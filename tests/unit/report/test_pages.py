@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,9 +12,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from truing.core import numbers
 from truing.core.errors import TruingError
-from truing.report import ReportInputs, StudyPage, numbers, render
-from truing.stats.summary import aggregate
+from truing.report import ReportInputs, StudyPage, render
 
 
 class Page(HTMLParser):
@@ -129,10 +130,9 @@ def test_a_manifests_warning_stands_at_the_top(index: str) -> None:
     assert 'href="nodes.html#manifest-news-control-tarp"' in top
 
 
-def test_a_single_seed_says_so(inputs: ReportInputs) -> None:
+def test_a_single_seed_says_so(inputs: ReportInputs, make: Callable[..., ReportInputs]) -> None:
     results = inputs.results[inputs.results["seed"].isna() | (inputs.results["seed"] == 42)]
-    cells, differences = aggregate(results, inputs.studies[0].contrasts)
-    page = render(dataclasses.replace(inputs, results=results, cells=cells, differences=differences))["index.html"].decode()
+    page = render(make(results.assign(n_upstream=1)))["index.html"].decode()
     text = words(page)
     assert "n = 1, no interval" in text
     assert "has a single seed" in text
@@ -143,7 +143,7 @@ def test_a_single_seed_says_so(inputs: ReportInputs) -> None:
 def test_conclusions_follow_the_intervals(inputs: ReportInputs, index: str) -> None:
     assert "less lean; the interval excludes zero" in words(index)
     flat = inputs.differences.assign(diff=0.01, ci_lo=-0.1, ci_hi=0.12)
-    after = words(render(dataclasses.replace(inputs, differences=flat))["index.html"].decode())
+    after = words(render(dataclasses.replace(inputs, differences=flat, tests={}))["index.html"].decode())
     assert "excludes zero" not in after
     assert "the interval holds zero" in after
 
@@ -164,10 +164,9 @@ def test_missing_documents_and_unplanned_nodes_do_not_break_the_pages(inputs: Re
     assert b"Its document is missing" in pages["nodes.html"]
 
 
-def test_no_base_is_said_and_not_invented(inputs: ReportInputs) -> None:
+def test_no_base_is_said_and_not_invented(inputs: ReportInputs, make: Callable[..., ReportInputs]) -> None:
     results = inputs.results[inputs.results["condition"] != "base"]
-    cells, differences = aggregate(results, inputs.studies[0].contrasts)
-    page = render(dataclasses.replace(inputs, results=results, cells=cells, differences=differences))["index.html"].decode()
+    page = render(make(results))["index.html"].decode()
     assert "of the untuned model is missing" in words(page)
 
 

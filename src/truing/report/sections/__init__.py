@@ -28,7 +28,7 @@ class Metric:
     @property
     def arrow(self) -> str:
         """Small print for a heading."""
-        return {"lower": "lower is better", "higher": "higher is better"}.get(self.better, "")
+        return {"lower": "less is better", "higher": "more is better"}.get(self.better, "")
 
 
 @dataclass(frozen=True)

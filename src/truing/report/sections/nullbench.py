@@ -5,19 +5,20 @@ Every condition is named `<design>-<strategy>`: what it was trained on, and how 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar
 
 from markupsafe import Markup
 
-from truing.report import numbers
+from truing.core import numbers
 from truing.report.blocks import Block, Cell, Figure, Figures, Folded, Part, Prose, Table, head, joined, missing, number
 from truing.report.figures import PALETTE, Line, Mark, curves, forest, heat_map, leaderboard
-from truing.report.measured import BASE, Difference, Measured, design, ordered, strategy
+from truing.report.measured import BASE, FEWEST_UPSTREAM, Difference, Measured, design, ordered, strategy
 from truing.report.plots import NULL_ARM, families, masked_arms
 from truing.report.sections import Context, Metric, Section, section
 from truing.report.svg import INK
 from truing.report.tables import (
+    CORRECTIONS,
     condition_link,
     corpus_table,
     difference_table,
@@ -25,8 +26,10 @@ from truing.report.tables import (
     estimate_cell,
     manifest_table,
     metric_table,
+    p_words,
     support,
 )
+from truing.stats.family import CONDITIONAL
 
 UNMASKED = "masked_000"
 DCB = Metric("dcb_mean_max", NULL_ARM, "default-class bias (DCB)", "lower")
@@ -35,11 +38,8 @@ ACCURACY = Metric("accuracy", UNMASKED, "accuracy", "higher")
 MACRO_F1 = Metric("macro_f1", UNMASKED, "macro F1", "higher")
 
 _WIDE_COLUMNS = 4
+_SINGLE = "n = 1"
 _BELOW = "The numbers are in the table under the figure."
-_HOW_PAIRED = (
-    "A difference is a \u2212 b, named in that order and paired by seed, with the 95 % interval and the two-sided p-value of the "
-    "paired t test, not adjusted for the number of tests."
-)
 
 
 @section("nullbench")
@@ -157,12 +157,24 @@ def _comparison(context: Context, found: Difference) -> Markup:
 def _verdict(found: Difference) -> str:
     if found.n == 1:
         return f"({numbers.ONE_SEED}: no conclusion)."
+    if found.conditional:
+        return f"(n = {found.n}, {CONDITIONAL}: no conclusion about the condition)."
     if found.lo is None or found.hi is None:
         return f"(n = {found.n}, {numbers.NO_SPREAD}: no conclusion)."
-    test = f"n = {found.n}, {numbers.p_value(found.p_value)}"
-    if found.lo > 0 or found.hi < 0:
-        return f"({test}): {'less' if found.hi < 0 else 'more'} lean; the interval excludes zero."
-    return f"({test}): the interval holds zero, so these seeds show no difference."
+    side = "excludes" if found.lo > 0 or found.hi < 0 else "holds"
+    return f"(n = {found.n}, {p_words(found)}): {_reading(found, side)}."
+
+
+def _reading(found: Difference, side: str) -> str:
+    """What the p-value that counts and the interval say together."""
+    lean = "less lean" if (found.diff or 0.0) < 0 else "more lean"
+    zero = f"the interval {side} zero"
+    shown = side == "excludes" if found.test is None else bool(found.test.rejects())
+    if shown:
+        return f"{lean}; {zero}"
+    if side == "holds":
+        return f"{zero}, so these seeds show no difference"
+    return f"{zero}, but adjusted for the declared family no difference is found"
 
 
 def _conditions(context: Context) -> list[Block]:
@@ -195,15 +207,26 @@ def _differences(context: Context) -> list[Block]:
         contrasts = _contrasts(context, name)
         if contrasts:
             blocks.append(difference_table(context, shown, contrasts, Markup("Trained on <i>{}</i>.").format(_title(context, name))))
-    return [*blocks, Prose(joined([_HOW_PAIRED, *_upstream(context)]), "note")]
+    return [*blocks, Prose(joined([*_how_paired(context), *_upstream(context)]), "note")]
+
+
+def _how_paired(context: Context) -> list[str]:
+    """What a difference, its interval and its p-value are."""
+    words = ["A difference is a \u2212 b, named in that order and paired by seed, with its 95 % interval, which is not adjusted."]
+    family = [found.test for found in context.data.differences.values() if found.test is not None]
+    if family:
+        name, size = CORRECTIONS[family[0].correction], family[0].family_size
+        words.append(f"p is two-sided, of the paired t test, and adjusted by {name} for the {size} tests of the declared family.")
+    words.append("A difference outside the declared family says so: its p is not adjusted, and it bears no claim.")
+    return words
 
 
 def _upstream(context: Context) -> list[str]:
     """What the seeds vary, and what a difference may therefore not be called."""
     words = [f"The seeds vary: {', '.join(context.data.scopes)}."] if context.data.scopes else []
-    if context.data.n_upstream == 1:
+    if context.data.n_upstream is not None and context.data.n_upstream < FEWEST_UPSTREAM:
         words.append(
-            "All conditions share one upstream run: a difference describes that run, and may not be called an effect of the condition."
+            f"What is {CONDITIONAL} has seeds that share one upstream run: it describes that run, and is no effect of the condition."
         )
     return words
 
@@ -220,8 +243,26 @@ def _mark(context: Context, condition: str, arm: str, metric: str, colours: dict
     cell = context.data.get(condition, arm, metric)
     if cell is None:
         return Mark(condition, None)
+    if cell.single:
+        return Mark(condition, None, absence=_SINGLE)
     points = tuple(value for _, value in cell.seeds)
     return Mark(condition, cell.mean, cell.lo, cell.hi, points, colours.get(strategy(condition), INK), context.url(cell))
+
+
+def _alone(context: Context, condition: str, drawn: Iterable[tuple[str, str]]) -> bool:
+    """Whether all that a figure could draw of a condition, by (arm, metric), is the value of a single seed."""
+    cells = [cell for arm, metric in drawn if (cell := context.data.get(condition, arm, metric)) is not None]
+    return bool(cells) and all(cell.single for cell in cells)
+
+
+def _left_out(context: Context, drawn: Mapping[tuple[str, str], str]) -> Markup:
+    """A sentence that names every single-seed value that a figure leaves out; `drawn` names each (arm, metric)."""
+    found = []
+    for condition in _order(context):
+        single = [words for key, words in drawn.items() if (cell := context.data.get(condition, *key)) is not None and cell.single]
+        if single:
+            found.append(condition if _alone(context, condition, drawn) else f"{condition} in {', '.join(single)}")
+    return Markup(" Not drawn, with a single seed ({}): {}.").format(numbers.ONE_SEED, "; ".join(found)) if found else Markup("")
 
 
 def _id(context: Context, name: str) -> str:
@@ -233,7 +274,8 @@ def _forest(context: Context) -> Figures:
     tuned = [name for name in _order(context) if name != BASE]
     panels = []
     for metric in (DCB, ACCURACY):
-        rows = [_mark(context, name, metric.arm, metric.name, colours) for name in tuned]
+        kept = [name for name in tuned if not _alone(context, name, [(metric.arm, metric.name)])]
+        rows = [_mark(context, name, metric.arm, metric.name, colours) for name in kept]
         base = _mark(context, BASE, metric.arm, metric.name, colours)
         label = f"{metric.title} of each condition with its interval, against the untuned base. {_BELOW}"
         svg = forest(_id(context, f"forest-{metric.name}"), label, rows, base, _chance(context), metric.title)
@@ -242,22 +284,25 @@ def _forest(context: Context) -> Figures:
         "Diamonds are means over seeds with Student\u2019s 95 % interval, faint dots single seeds. The dashed line is the untuned base, "
         "with its interval over items as a grey band; the dotted line is an even spread over the classes. "
         "An arrow head marks an interval that leaves the axis."
-    )
+    ) + _left_out(context, {(metric.arm, metric.name): metric.title for metric in (DCB, ACCURACY)})
     data = metric_table(context, _order(context), [DCB, ACCURACY], Markup("The numbers of the figure."))
     return Figures(panels, caption, data)
 
 
 def _families(context: Context) -> Figures:
     colours, arms, order = _colours(context), families(context.data, DCB.name), _order(context)
-    values = {(arm, name): _mark(context, name, arm, DCB.name, colours) for arm in arms for name in order}
+    kept = [name for name in order if not _alone(context, name, [(arm, DCB.name) for arm in arms])]
+    values = {(arm, name): _mark(context, name, arm, DCB.name, colours) for arm in arms for name in kept}
     label = f"DCB of each condition in each family of null inputs. {_BELOW}"
-    columns = [(design(name), strategy(name), name) for name in order]
-    svg = heat_map(_id(context, "families"), label, arms, columns, values, (_chance(context) or 0.0, 1.0), "DCB")
+    columns = [(design(name), strategy(name), name) for name in kept]
     caption = Markup(
         "DCB in each family of null inputs. A hatched cell is missing: it was not measured, or no value came out; it is not zero."
-    )
+    ) + _left_out(context, {(arm, DCB.name): arm for arm in arms})
     rows = [[head(arm), *(estimate_cell(context, context.data.cells.get((name, arm, DCB.name))) for name in order)] for arm in arms]
     table = Table(Markup("The numbers of the figure."), [("family", "", False), *((name, "", True) for name in order)], rows)
+    if not columns or not arms:
+        return Figures([], caption, table, columns=1)
+    svg = heat_map(_id(context, "families"), label, arms, columns, values, (_chance(context) or 0.0, 1.0), "DCB")
     return Figures([Figure("families", DCB.title, svg, label)], caption, table, columns=1)
 
 
@@ -268,9 +313,10 @@ def _masking(context: Context) -> Figures:
         "Black is the untuned base."
     )
     arms = sorted({pair for metric in (ACCURACY, DCB) for pair in masked_arms(context.data, metric.name)})
+    drawn = {(arm, metric.name): f"{metric.title} at {share} %" for metric in (ACCURACY, DCB) for share, arm in arms}
     columns = [("words masked", "", False), *((name, "accuracy; DCB", True) for name in _order(context))]
     rows = [[head(f"{share} %"), *(_both(context, name, arm) for name in _order(context))] for share, arm in arms]
-    return Figures(panels, caption, Table(Markup("The numbers of the figure."), columns, rows))
+    return Figures(panels, caption + _left_out(context, drawn), Table(Markup("The numbers of the figure."), columns, rows))
 
 
 def _both(context: Context, condition: str, arm: str) -> Cell:
@@ -278,13 +324,16 @@ def _both(context: Context, condition: str, arm: str) -> Cell:
     if all(cell is None for cell in cells):
         return missing()
     words = [numbers.MISSING if cell is None else context.value(cell, numbers.fixed(cell.mean or 0.0)) for cell in cells]
-    return number(joined(words, "; "))
+    single = any(cell is not None and cell.single for cell in cells)
+    return number(joined(words, "; "), numbers.ONE_SEED if single else "")
 
 
 def _mask_panel(context: Context, name: str, metric: Metric) -> Figure:
     colours = _colours(context)
     shares = masked_arms(context.data, metric.name)
-    lines = [_line(context, condition, metric, shares, colours) for condition in [BASE, *_in_design(context, name)]]
+    arms = [(arm, metric.name) for _, arm in shares]
+    kept = [condition for condition in [BASE, *_in_design(context, name)] if not _alone(context, condition, arms)]
+    lines = [_line(context, condition, metric, shares, colours) for condition in kept]
     title = f"{_title(context, name)}: {metric.title}"
     label = f"{title} against the share of words masked. {_BELOW}"
     key, limits = _id(context, f"masking-{name}-{metric.name}"), (0.0, 1.02)
@@ -298,21 +347,28 @@ def _line(context: Context, condition: str, metric: Metric, shares: Sequence[tup
     lo = tuple(min(values) if len(values) > 1 else None for values in seeds)
     hi = tuple(max(values) if len(values) > 1 else None for values in seeds)
     name, colour, dash = (BASE, INK, "--") if condition == BASE else (strategy(condition), colours[strategy(condition)], "-")
-    means = tuple(cell.mean if cell else None for cell in cells)
+    means = tuple(cell.mean if cell and not cell.single else None for cell in cells)
     return Line(name, tuple(float(share) for share, _ in shares), means, lo, hi, colour, dash)
 
 
 def _leaderboard(context: Context) -> Figures:
     colours = _colours(context)
-    leans = {name: context.data.mean(name, DCB.arm, DCB.name) for name in _order(context)}
-    order = sorted(leans, key=lambda name: (leans[name] is None, leans[name] or 0.0))
     shown = [metric for metric in Nullbench.metrics if context.data.has(metric.arm, metric.name)]
-    panels = [(f"{m.title}  ({m.arrow})", [_mark(context, name, m.arm, m.name, colours) for name in order]) for m in shown]
+    order = sorted(_order(context), key=lambda name: _place(context, name))
+    drawn = {(metric.arm, metric.name): metric.title for metric in shown}
+    kept = [name for name in order if not _alone(context, name, drawn)]
+    panels = [(f"{m.title}  ({m.arrow})", [_mark(context, name, m.arm, m.name, colours) for name in kept]) for m in shown]
     label = f"All conditions, sorted once by DCB from least to most lean, in the same order in every panel. {_BELOW}"
-    svg = leaderboard(_id(context, "leaderboard"), label, order, panels)
+    svg = leaderboard(_id(context, "leaderboard"), label, kept, panels)
     caption = Markup(
         "Sorted once, by DCB; every panel keeps that order. Bars are 95 % intervals, faint dots single seeds; "
         "a hollow mark has no training."
-    )
+    ) + _left_out(context, drawn)
     table = metric_table(context, order, shown, Markup("The numbers of the figure, in its order."))
     return Figures([Figure("leaderboard", "Conditions, least lean first", svg, label)], caption, table, columns=1)
+
+
+def _place(context: Context, condition: str) -> tuple[bool, float]:
+    """Least lean first; what has no lean, or that of a single seed, comes last."""
+    cell = context.data.get(condition, DCB.arm, DCB.name)
+    return (True, 0.0) if cell is None or cell.single else (False, cell.mean or 0.0)

@@ -51,8 +51,9 @@ def audit(table_text: str, claims_text: str, table_name: str, claims_name: str) 
 
     Returns:
         An answer for each claim, in the order of the file. When the distribution of the half widths is unknown, both are
-        tried; one is consistent with the claims when it refutes none that the other does not refute too. A verdict that is the same under both
-        stands; one that differs is taken from the only consistent distribution, and is undecidable without such a one.
+        tried; one is consistent with the claims when it refutes none that the other does not refute too. A verdict that is
+        the same under both stands; one that differs is taken from the only consistent distribution, and is undecidable
+        without such a one.
 
     Raises:
         TruingError: naming the file, the row or the claim, and what is known there.

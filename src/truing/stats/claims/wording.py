@@ -17,7 +17,7 @@ RESERVED = re.compile(
 
 def counted(part: int, whole: int, metric: str) -> str:
     """How many of how many, as the table has it: "3 of 4 differences of accuracy lie"."""
-    return f"{part} of {whole} {'difference' if whole == 1 else 'differences'} of {metric} {'lies' if part == 1 else 'lie'}"
+    return f"{part} of {whole} {'difference' if part == whole == 1 else 'differences'} of {metric} {'lies' if part == 1 else 'lie'}"
 
 
 def difference(test: Tested) -> str:
