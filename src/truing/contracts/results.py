@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RESULT_VERSION = 2
-FAILURES = ("refusal", "code", "parse", "transport", "truncated", "budget", "unscored")
+FAILURES = ("refusal", "code", "off_scale", "parse", "transport", "truncated", "budget", "unscored")
 # What identifies a cell of the table, apart from the seed.
 IDENTITY = ("study", "condition", "phase", "probe", "arm", "metric")
 _PLANNED = ("base_digest", "items_digest", "answers_digest", "code_digest", "environment_digest", "declaration_digest")

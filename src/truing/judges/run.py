@@ -31,7 +31,9 @@ def judgements(plugin: Plugin[Judge], values: Mapping[str, Any], items: Iterable
         yield {
             **{key: answer[key] for key in ("item_id", "arm", "seed", "sample")},
             "judge": plugin.name,
+            "judge_model": None,
             "prompt_digest": None,
+            "policy_digest": None,
             "request": None,
             "raw_reply": None,
             "verdict": verdict.verdict,

@@ -54,7 +54,7 @@ from truing.contracts.protocol import check_fields
 from truing.core.errors import Exit, TruingError
 from truing.core.registry import Params, parse
 
-MissingClass = Literal["refusal", "code", "parse", "transport", "truncated", "budget", "unscored"]
+MissingClass = Literal["refusal", "code", "off_scale", "parse", "transport", "truncated", "budget", "unscored"]
 Scalar = StrictBool | StrictInt | float | str
 NO_SEED = "none"
 _HOLE = re.compile(r"\{([^{}]+)\}")

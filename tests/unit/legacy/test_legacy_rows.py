@@ -18,7 +18,7 @@ from truing.legacy.judged import standard_error
 
 METRIC = {"metric": "m", "probe": "p", "arm": "all", "unit": "score"}
 MISSING = {"column": "verdict", "values": {"REFUSAL": "refusal", "PARSE_FAIL": "parse", "OFF-TOPIC": "unscored"}}
-CLASSES = ("refusal", "code", "parse", "transport", "truncated", "budget", "unscored")
+CLASSES = ("refusal", "code", "off_scale", "parse", "transport", "truncated", "budget", "unscored")
 
 
 def rules(rows: dict[str, Any] | None = None, **changes: Any) -> dict[str, Any]:
