@@ -51,7 +51,7 @@ def answered(condition: str, seeds: tuple[int, ...] = SEEDS, labels: tuple[str, 
         made=made,
         scope="sft",
         n_upstream=3,
-        judged=None,
+        judged=(),
         declaration=digest("declaration"),
     )
     return replace(one, **changed)

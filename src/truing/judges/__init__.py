@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from truing.core.files import Row
 from truing.core.registry import Registry
+
+if TYPE_CHECKING:
+    from truing.judges.cache import ReplyCache
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class Verdict:
     """What a judge says of one answer.
 
     Attributes:
-        verdict: A word of the judge's closed vocabulary; None when the judge failed.
+        verdict: A word of the judge's closed vocabulary; None when the judge failed or gives a number only.
         score: A number the verdict stands for, if it stands for one.
         failure: Why there is no verdict, as a failure class of `schemas/judgement.schema.json`.
     """
@@ -25,5 +28,41 @@ class Verdict:
     failure: str | None = None
 
 
-Judge = Callable[[Any, Row, Row], Verdict]
+@dataclass(frozen=True)
+class JudgeContext:
+    """What a judge is given.
+
+    Attributes:
+        key: Key of the node; errors name it.
+        root_seed: Root of every random stream.
+        items: Iterates over the items, anew at every call.
+        answers: Iterates over the answers, anew at every call.
+        items_digest: Digest of the question set.
+        cache: Replies of earlier runs; None for a judge that asks nobody.
+        share: Part of a whole run's budget that this node may spend.
+        progress: Whether to show how far it is.
+    """
+
+    key: str
+    root_seed: int
+    items: Callable[[], Iterator[Row]]
+    answers: Callable[[], Iterator[Row]]
+    items_digest: str
+    cache: ReplyCache | None = None
+    share: float = 1.0
+    progress: bool = False
+
+
+class Judge(Protocol):
+    """A plug-in: the words it may say, what identifies it, and its verdicts."""
+
+    def facts(self, cfg: Any) -> Row:
+        """What identifies the judge: model, prompt and policy digests, sampling, parser, filter, vocabulary, greatest missing share."""
+        ...
+
+    def judgements(self, cfg: Any, context: JudgeContext) -> Iterator[Row]:
+        """One row of schemas/judgement.schema.json for every answer, in the order of the answers."""
+        ...
+
+
 judge: Registry[Judge] = Registry("judge", "truing.judges")

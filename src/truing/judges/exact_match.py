@@ -5,6 +5,7 @@ from __future__ import annotations
 from truing.core.files import Row
 from truing.core.registry import Params
 from truing.judges import Verdict, judge
+from truing.judges.rules import Rule
 
 
 class ExactMatchParams(Params):
@@ -14,7 +15,6 @@ class ExactMatchParams(Params):
     strip: str = " \t\n.!"
 
 
-@judge("exact_match", ExactMatchParams)
 def exact_match(cfg: ExactMatchParams, item: Row, answer: Row) -> Verdict:
     """`match` (1) or `differs` (0); a truncated answer has no verdict, and neither has an item without a reference."""
     if answer["finish_reason"] == "length":
@@ -28,3 +28,6 @@ def exact_match(cfg: ExactMatchParams, item: Row, answer: Row) -> Verdict:
 def _plain(text: str, cfg: ExactMatchParams) -> str:
     trimmed = text.strip(cfg.strip)
     return trimmed.casefold() if cfg.ignore_case else trimmed
+
+
+judge("exact_match", ExactMatchParams)(Rule("exact_match", exact_match, ("match", "differs")))

@@ -110,7 +110,7 @@ class Builder:
         key = self._joined(config, fields, deps, seeds)
         if key is None:
             key = self._add("respond", f"{model.name}-{config}", config, {**fields, "seeds": seeds}, deps)
-        self._cell(condition, model.phase, key, None)
+        self._cell(condition, model.phase, key)
         return key
 
     def _joined(self, config: str, fields: Mapping[str, Any], deps: Mapping[str, str], seeds: tuple[int, ...]) -> str | None:
@@ -123,10 +123,15 @@ class Builder:
         return None
 
     def judge(self, config: str, *, responses: str) -> str:
-        deps = {"responses": _path(_LAYOUT.responses(responses))}
+        backend = self.settings.entry("judge", config).values.get("backend") or {}
+        # Recorded replies and a local base are read from a path: DVC has to see them change.
+        deps = {"responses": _path(_LAYOUT.responses(responses)), "source": backend.get("path") or backend.get("base") or ABSENT}
         key = self._add("judge", f"{responses}-{config}", config, {"responses": responses}, deps)
         self.cells = [
-            c.model_copy(update={"judgements": key}) if c.responses == responses and c.study == self.study else c for c in self.cells
+            c.model_copy(update={"judgements": tuple(dict.fromkeys([*c.judgements, key]))})
+            if c.responses == responses and c.study == self.study
+            else c
+            for c in self.cells
         ]
         return key
 
@@ -145,10 +150,10 @@ class Builder:
             claim_kind.get(one.kind, f"study {self.study}, claim {one.id}").configure(one.params, f"study {self.study}, claim {one.id}")
         self.declarations[self.study] = declaration
 
-    def _cell(self, condition: str | None, phase: str, responses: str, judgements: str | None) -> None:
+    def _cell(self, condition: str | None, phase: str, responses: str) -> None:
         if condition is None:
             return
-        cell = Cell(study=self.study, condition=condition, phase=phase, responses=responses, judgements=judgements)
+        cell = Cell(study=self.study, condition=condition, phase=phase, responses=responses)
         same = [c for c in self.cells if (c.study, c.condition, c.phase) == (cell.study, cell.condition, cell.phase)]
         if not same:
             self.cells.append(cell)

@@ -91,7 +91,7 @@ class Cell(Params):
     condition: str
     phase: str
     responses: str
-    judgements: str | None = None
+    judgements: tuple[str, ...] = ()
 
 
 class CollectNode(Node):

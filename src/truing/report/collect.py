@@ -15,10 +15,26 @@ from truing.core.registry import Plugin
 from truing.planning.nodes import Cell
 from truing.probes import Measure, Probe
 from truing.report.comparable import require_one_protocol
+from truing.report.judged import judged_measures
 from truing.report.protocols import Made, code_digest
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What one judge said of the answers of a cell.
+
+    Attributes:
+        meta: Document of the judge node.
+        rows: Its judgements.
+        made: How answers and judgements came about, by seed.
+    """
+
+    meta: Row
+    rows: Sequence[Row]
+    made: Mapping[int | None, Made]
 
 
 @dataclass(frozen=True)
@@ -36,7 +52,7 @@ class Answered:
         made: How the answers came about, by seed.
         scope: Phases that the seed varies.
         n_upstream: Independent runs of the phases that the condition touches.
-        judged: Document of the judge node, or None.
+        judged: What each judge said of the answers.
         declaration: Digest of what the study declared.
         mismatches: Protocol differences that a contrast of this condition stands on, each with its reason.
     """
@@ -51,7 +67,7 @@ class Answered:
     made: Mapping[int | None, Made]
     scope: str
     n_upstream: int
-    judged: Row | None
+    judged: Sequence[Judged]
     declaration: str
     mismatches: Sequence[Row] = ()
 
@@ -83,6 +99,25 @@ def _cell_rows(answered: Answered, code: str) -> Iterable[Row]:
         mine = answered.answers[column.isna() if seed is None else column == seed]
         for measure in answered.plugin.target.score(answered.cfg, answered.items, mine, answered.meta["labels"]):
             yield {**_identity(answered, seed), "code_digest": code, **_values(measure)}
+        for judged in answered.judged:
+            yield from _judged_rows(answered, judged, seed, code)
+
+
+def _judged_rows(answered: Answered, judged: Judged, seed: int | None, code: str) -> Iterable[Row]:
+    meta = judged.meta
+    mine = [row for row in judged.rows if row["seed"] == seed]
+    made = judged.made[seed]
+    how = {
+        "probe": f"{answered.plugin.name}+{meta['judge']}",
+        "node": f"judge/{meta['key']}",
+        "judgements_digest": meta["digest"],
+        "judge_prompt_digest": meta["prompt_digest"],
+        "protocol": as_text(made.protocol),
+        "protocol_digest": fingerprint(made.protocol),
+        "code_digest": code,
+    }
+    for measure in judged_measures(meta["judge"], mine, meta["vocabulary"], meta["max_missing_share"]):
+        yield {**_identity(answered, seed), **how, **_values(measure)}
 
 
 def _values(measure: Measure) -> Row:
@@ -106,7 +141,7 @@ def _require_seeds(answered: Answered, declared: list[int | None]) -> None:
 
 def _identity(answered: Answered, seed: int | None) -> Row:
     mine = answered.meta["adapters"].get(str(seed), {})
-    cell, made, judged = answered.cell, answered.made[seed], answered.judged or {}
+    cell, made = answered.cell, answered.made[seed]
     return {
         "schema_version": RESULT_VERSION,
         "study": cell.study,
@@ -125,8 +160,8 @@ def _identity(answered: Answered, seed: int | None) -> Row:
         "adapter_digest": mine.get("adapter_digest"),
         "items_digest": answered.meta["items_digest"],
         "answers_digest": answered.meta["answers_digest"],
-        "judgements_digest": judged.get("digest"),
-        "judge_prompt_digest": judged.get("prompt_digest"),
+        "judgements_digest": None,
+        "judge_prompt_digest": None,
         "protocol": as_text(made.protocol),
         "protocol_digest": fingerprint(made.protocol),
         "environment_digest": made.environment_digest,

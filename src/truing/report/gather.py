@@ -11,15 +11,15 @@ from truing.contracts.declaration import Declaration
 from truing.contracts.frames import check_frame
 from truing.contracts.schemas import check_rows
 from truing.core.digests import digest
-from truing.core.files import read_jsonl
+from truing.core.files import read_json, read_jsonl
 from truing.core.tables import read_parquet
 from truing.planning.artifacts import read_responses
 from truing.planning.nodes import Cell
 from truing.planning.project import Project
-from truing.planning.records import SCHEMAS, record, records
+from truing.planning.records import SCHEMAS, records
 from truing.planning.sketches import sketch
 from truing.planning.warnings import plan_warnings
-from truing.report.collect import Answered
+from truing.report.collect import Answered, Judged
 from truing.report.comparable import contrast_mismatches, require_planned
 from truing.report.inputs import ReportInputs, StudyPage
 from truing.report.measured import records as records_of
@@ -59,10 +59,15 @@ def _answered(
         made=made[cell],
         scope=scope(made[cell]),
         n_upstream=n_upstream(mine, cell),
-        judged=record(project, "judge", cell.judgements) if cell.judgements else None,
+        judged=[_judged(project, cell, key) for key in cell.judgements],
         declaration=declarations[cell.study].digest,
         mismatches=[row for row in _mismatches(project, cell.study, made, declarations) if cell.condition in (row["a"], row["b"])],
     )
+
+
+def _judged(project: Project, cell: Cell, key: str) -> Judged:
+    folder = project.layout.judgements(key)
+    return Judged(read_json(folder / "meta.json"), list(read_jsonl(folder / "judgements.jsonl")), made_by(project, cell, key))
 
 
 def _mismatches(

@@ -39,11 +39,11 @@ def code_digest() -> str:
     return source_digest(*_ROOMS)
 
 
-def made(project: Project, cell: Cell) -> dict[int | None, Made]:
-    """How the answers of a cell came about, by seed; None for an untuned base."""
+def made(project: Project, cell: Cell, judgements: str | None = None) -> dict[int | None, Made]:
+    """How the answers of a cell came about, by seed (None for an untuned base), and how a judge node judged them."""
     node = project.node("respond", cell.responses)
     asked = _document(project, "respond", cell.responses)
-    shared = {**_base(project, node.base), **_eval(asked), **_judge(project, cell)}
+    shared = {**_base(project, node.base), **_eval(asked), **_judge(project, judgements)}
     if node.group is None:
         return {None: Made({PHASES: [], **shared}, (), digest(asked["environment"]))}
     return {seed: _tuned(_chain(project, node.group, seed), shared, asked) for seed in node.seeds}
@@ -103,13 +103,13 @@ def _eval(asked: Document) -> dict[str, Any]:
     return {**fields, "eval.items_digest": asked["items_digest"], "eval.items": asked["items"]}
 
 
-def _judge(project: Project, cell: Cell) -> dict[str, Any]:
-    if cell.judgements is None:
+def _judge(project: Project, key: str | None) -> dict[str, Any]:
+    if key is None:
         return dict.fromkeys(JUDGE_FIELDS, NOT_APPLICABLE)
-    document = _document(project, "judge", cell.judgements)
-    identity = {"judge.id": document["judge"], "judge.parser": digest(document["params"])}
-    # A rule reads the answer itself: there is no prompt, no sampling, and nothing is filtered out.
-    return {**dict.fromkeys(JUDGE_FIELDS, NOT_APPLICABLE), **identity}
+    document = _document(project, "judge", key)
+    found = {f"judge.{name}": document[name] for name in ("sampling", "parser", "filter")}
+    identity = {"judge.id": f"{document['judge']}: {document['model']}", "judge.policy_digest": document["policy_digest"] or NOT_APPLICABLE}
+    return {**found, **identity, "judge.prompt_digest": document["prompt_digest"] or NOT_APPLICABLE}
 
 
 def scope(seeds: Mapping[int | None, Made]) -> str:

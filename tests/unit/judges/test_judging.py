@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from truing.core.errors import TruingError
-from truing.judges import judge
+from truing.judges import JudgeContext, judge
 from truing.judges.exact_match import ExactMatchParams, exact_match
-from truing.judges.run import judgements
 from truing.planning.artifacts import write_judgements
 
 ITEM: dict[str, Any] = {"item_id": "q1", "arm": "a", "text": "2 + 2", "prompt": "2 + 2", "reference": "four", "metadata": {}}
@@ -40,10 +40,15 @@ def test_case_can_matter() -> None:
     assert exact_match(ExactMatchParams(ignore_case=False), ITEM, _answer("Four")).verdict == "differs"
 
 
+def judged(items: list[dict[str, Any]], answers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    context = JudgeContext("here", 0, lambda: iter(items), lambda: iter(answers), "0" * 64)
+    return judge.get("exact_match").target.judgements(ExactMatchParams(), context)
+
+
 def test_judgements_are_written_with_their_failures_counted(tmp_path: Path) -> None:
     answers = [_answer("four"), _answer("four", "length", sample=1)]
-    rows = judgements(judge.get("exact_match"), {}, [ITEM], answers, "here")
-    write_judgements(tmp_path / "j", rows, {"key": "j", "judge": "exact_match", "params": {}, "inputs": {}})
+    facts = judge.get("exact_match").target.facts(ExactMatchParams())
+    write_judgements(tmp_path / "j", judged([ITEM], answers), {"key": "j", "judge": "exact", "params": {}, "inputs": {}, **facts})
     meta = json.loads((tmp_path / "j" / "meta.json").read_text())
     assert (meta["rows"], meta["failures"]) == (2, {"truncated": 1})
     lines = [json.loads(line) for line in (tmp_path / "j" / "judgements.jsonl").read_text().splitlines()]
@@ -52,4 +57,4 @@ def test_judgements_are_written_with_their_failures_counted(tmp_path: Path) -> N
 
 def test_an_answer_to_an_unknown_item_is_refused() -> None:
     with pytest.raises(TruingError, match="'q2'"):
-        list(judgements(judge.get("exact_match"), {}, [ITEM], [_answer("four", item="q2")], "here"))
+        list(judged([ITEM], [_answer("four", item="q2")]))

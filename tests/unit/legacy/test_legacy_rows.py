@@ -40,7 +40,7 @@ def one(sources: dict[str, bytes], mapping: dict[str, Any]) -> Any:
 def test_digits_and_words() -> None:
     row = one(lines("1", "5", 3, "REFUSAL", "PARSE_FAIL", "OFF-TOPIC", None), rules())
     assert (row["value"], row["n"], row["n_missing"]) == (3.0, 3, 4)
-    assert [row[f"missing_{name}"] for name in CLASSES] == [1, 0, 1, 0, 0, 0, 2]
+    assert [row[f"missing_{name}"] for name in CLASSES] == [1, 0, 0, 1, 0, 0, 0, 2]
     assert row["se"] == pytest.approx(2 / math.sqrt(3))
 
 

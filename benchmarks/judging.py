@@ -1,0 +1,192 @@
+"""The judge client beside a plain `asyncio` + `openai` loop, replay from its cache, and memory over many rows.
+
+    python benchmarks/judging.py                    # three minutes on two cores
+    python benchmarks/judging.py --quick
+
+A server of its own process answers each request 50 ms after it arrived, so that 64 at a time cannot exceed 1,280 a second. The plain
+loop is what a user would write: 64 workers around `AsyncOpenAI.chat.completions.create`. It stores nothing, counts no cost and
+repeats nothing; ours writes every reply to the cache before it hands it on. Both take turns, best of a few. What a request takes
+of this processor is printed beside: where it is above 1 / 1,280 s, one process cannot reach the limit, whatever it does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from truing.judges.backends.endpoint import Endpoint, EndpointParams
+from truing.judges.budget import Budget
+from truing.judges.cache import ReplyCache, reply_key
+from truing.judges.client import answers, ask_all
+from truing.judges.requests import Reply, Sent
+
+LATENCY_S = 0.05
+CONCURRENCY = 64
+LIMIT = CONCURRENCY / LATENCY_S
+SERVER = Path(__file__).parents[1] / "tests" / "support" / "judge_server.py"
+REPLY = Reply("85", "stop", (tuple((str(number), -0.1 - number) for number in range(20)),), 120, 1)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Requests a second by the clock, and seconds of this processor for each."""
+
+    per_second: float
+    processor_s: float
+
+
+def sent(number: int, run: str) -> Sent:
+    """A request such as a judge puts: some hundred words, one token back, 20 alternatives."""
+    words = "the answer that is judged says so " * 16
+    messages = ({"role": "system", "content": "You are a judge. " * 8}, {"role": "user", "content": f"{run} {number}: {words}"})
+    return Sent("judge", messages, 0.0, 1.0, None, 1, 20)
+
+
+def requests(count: int, run: str) -> Iterator[tuple[int, Sent]]:
+    """Distinct requests, made one by one."""
+    return ((number, sent(number, run)) for number in range(count))
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The server; its base_url."""
+    with subprocess.Popen([sys.executable, str(SERVER), "--latency", str(LATENCY_S)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield (process.stdout.readline() if process.stdout else "").strip()
+        finally:
+            process.kill()
+
+
+async def plain(url: str, count: int, run: str) -> int:
+    """What a user would write."""
+    import openai
+
+    client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+    source, done = requests(count, run), 0
+
+    async def work() -> None:
+        nonlocal done
+        for _, one in source:
+            messages: Any = list(one.messages)
+            reply = await client.chat.completions.create(
+                model=one.model, messages=messages, temperature=0, max_tokens=1, logprobs=True, top_logprobs=20
+            )
+            done += reply.choices[0].message.content is not None
+
+    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
+    await client.close()
+    return done
+
+
+async def ours(url: str, count: int, run: str) -> int:
+    """The judge client, with a cache on disk and a budget."""
+    backend = Endpoint(EndpointParams(base_url=url, model="judge"))
+    budget = Budget(max_usd=100.0, prices={"judge": {"input_per_million": 0.15, "output_per_million": 0.6}})
+    with tempfile.TemporaryDirectory() as folder:
+        cache = ReplyCache(Path(folder) / "cache.sqlite")
+        done = 0
+        async for _, answer in ask_all(requests(count, run), backend, cache, budget, concurrency=CONCURRENCY):
+            done += answer.reply is not None
+        await backend.close()
+        cache.close()
+    return done
+
+
+def paced(work: Callable[[str, int, str], Coroutine[Any, Any, int]], url: str, count: int, run: str) -> Pace:
+    """Time one run.
+
+    Raises:
+        RuntimeError: a request has no answer.
+    """
+    clock, processor = time.perf_counter(), time.process_time()
+    if asyncio.run(work(url, count, run)) != count:
+        raise RuntimeError(f"{run}: not every request was answered")
+    return Pace(count / (time.perf_counter() - clock), (time.process_time() - processor) / count)
+
+
+def throughput(count: int, rounds: int) -> None:
+    """Print both paces and the limit."""
+    with server() as url:
+        for work in (plain, ours):
+            paced(work, url, 200, f"warm {work.__name__}")
+        turns = [(paced(plain, url, count, f"plain {turn}"), paced(ours, url, count, f"ours {turn}")) for turn in range(rounds)]
+    print(f"throughput, {CONCURRENCY} at once, {1000 * LATENCY_S:.0f} ms, {count} requests, best of {rounds}; limit {LIMIT:.0f} a second")
+    for name, paces in zip(("plain openai loop", "judge client"), zip(*turns, strict=True), strict=True):
+        best = max(paces, key=lambda pace: pace.per_second)
+        share, cost = best.per_second / LIMIT, 1000 * best.processor_s
+        print(f"  {name:18} {best.per_second:6.0f} a second, {share:6.1%} of the limit, {cost:.2f} ms of processor time each")
+
+
+class Silent:
+    """A back end that answers at once: what is left is the client's own cost."""
+
+    identity = {"kind": "silent", "model": "judge"}  # noqa: RUF012 - never changed
+
+    async def ask(self, one: Sent) -> Reply:
+        """The one reply."""
+        del one
+        return REPLY
+
+    def count_tokens(self, messages: Any) -> int:
+        """Not needed."""
+        del messages
+        return 0
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+def replay(count: int) -> None:
+    """Print how long stored verdicts take to come back."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = ReplyCache(Path(folder) / "cache.sqlite")
+        for number, one in requests(count, "replay"):
+            del number
+            cache.put(reply_key(Silent.identity, one), REPLY)
+        start = time.perf_counter()
+        cached = sum(answer.cached for _, answer in answers(requests(count, "replay"), Silent(), cache))
+        seconds = time.perf_counter() - start
+        start = time.perf_counter()
+        scanned = sum(1 for _ in cache.scan())
+        print(f"replay of {cached} cached verdicts: {seconds:.2f} s; scan of {scanned}: {time.perf_counter() - start:.2f} s")
+        cache.close()
+
+
+def memory(marks: list[int], longest_s: float) -> None:
+    """Print this process' memory while requests are streamed through the client into a cache on disk."""
+    import psutil
+
+    process, start = psutil.Process(), time.perf_counter()
+    print(f"memory, {marks[-1]} distinct requests streamed through the client, or as many as fit in {longest_s:.0f} s")
+    with tempfile.TemporaryDirectory() as folder:
+        cache = ReplyCache(Path(folder) / "cache.sqlite")
+        for done, _ in enumerate(answers(requests(marks[-1], "memory"), Silent(), cache, concurrency=CONCURRENCY), start=1):
+            late = time.perf_counter() - start > longest_s
+            if done in marks or late:
+                print(f"  after {done:9,} rows: {process.memory_info().rss / 2**20:.0f} MiB, {time.perf_counter() - start:.1f} s")
+            if late:
+                break
+        cache.close()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    quick = parser.parse_args().quick
+    throughput(2000 if quick else 8000, 1 if quick else 3)
+    replay(10_000 if quick else 100_000)
+    memory([1_000, 10_000, 30_000] if quick else [10_000, 100_000, 300_000, 1_000_000], 20.0 if quick else 60.0)
+
+
+if __name__ == "__main__":
+    main()
