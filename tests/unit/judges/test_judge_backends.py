@@ -209,6 +209,12 @@ def test_key_is_in_no_error_log_or_identity(key: str, caplog: pytest.LogCaptureF
     assert "sk-planted" not in str(error)
 
 
+def test_key_of_any_form_is_taken_out_of_what_a_server_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JUDGE_KEY", "plain0123456789")
+    with JudgeServer(lambda asked: Act(401, _error("no user has the key plain0123456789"))) as server:
+        assert "plain0123456789" not in str(refused(server, api_key_env="JUDGE_KEY"))
+
+
 def test_identity_is_what_changes_answers() -> None:
     def identity(**params: Any) -> Any:
         return Endpoint(EndpointParams(**{"base_url": "http://host:80/v1", "model": "m", **params})).identity
