@@ -392,12 +392,17 @@ def _child(server: JudgeServer, cache: Path, count: int) -> subprocess.Popen[str
 
 
 def _killed(child: subprocess.Popen[str], server: JudgeServer, after: int, how: signal.Signals) -> str:
-    """Kill a child once the server has been asked `after` more times, and return all it wrote."""
-    start, until = server.total, time.monotonic() + 180
-    while server.total - start < after and child.poll() is None and time.monotonic() < until:
-        time.sleep(0.001)
-    child.send_signal(how)
-    out, err = child.communicate(timeout=60)
+    """Kill a child as the server gets its request number `after` from it, and return all it wrote."""
+    target, until = server.total + after, time.monotonic() + 180
+
+    def strike(asked: Asked) -> None:
+        # In the server's own thread: a watcher beside it can be kept waiting until the child is through.
+        if asked.number == target:
+            child.send_signal(how)
+
+    server.behave = strike
+    out, err = child.communicate(timeout=180)
+    server.behave = None
     # What was on its way when the client died is answered or given up by now.
     while server.open and time.monotonic() < until:
         time.sleep(0.01)
