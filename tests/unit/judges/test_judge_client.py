@@ -371,12 +371,15 @@ def test_progress_adds_up_and_no_bar_is_drawn_off_a_terminal(capfd: pytest.Captu
 
 
 CHILD = """
+import signal
 import sys
 from pathlib import Path
 from truing.judges.backends.endpoint import Endpoint, EndpointParams
 from truing.judges.cache import ReplyCache
 from truing.judges.client import answers
 from truing.judges.requests import Sent
+# A job in the background of a shell is started deaf to it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 url, cache, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 sent = lambda n: Sent("m", ({"role": "user", "content": f"answer {n}"},), 0.0, 1.0, None, 1)
 backend = Endpoint(EndpointParams(base_url=url, model="m", api_key_env="JUDGE_KEY"))
