@@ -24,10 +24,7 @@ def dry_run(key: Annotated[str, typer.Argument(help="Key of a judge node.")]) ->
     """Print the calls, tokens and dollars that a judge node would take at most; nobody is asked."""
     from contextlib import closing
 
-    from truing.core.files import read_json, read_jsonl
-    from truing.core.tables import records
-    from truing.judges import JudgeContext
-    from truing.judges.cache import ReplyCache
+    from truing.planning.judging import judge_context, reply_cache
     from truing.planning.project import Project
 
     project = Project.open()
@@ -37,17 +34,9 @@ def dry_run(key: Annotated[str, typer.Argument(help="Key of a judge node.")]) ->
     if plan is None:
         typer.echo(f"judge {node.config} is a rule: no calls, no tokens, no dollars")
         return
-    source = project.layout.responses(node.responses)
-    with closing(ReplyCache(project.layout.scratch / "judges.sqlite")) as cache:
-        context = JudgeContext(
-            key=key,
-            root_seed=project.settings.run.root_seed,
-            items=lambda: read_jsonl(source / "items.jsonl"),
-            answers=lambda: records(source / "answers.parquet"),
-            items_digest=read_json(source / "meta.json")["items_digest"],
-            cache=cache,
-        )
-        found = plan(entry.plugin.configure(entry.values, f"params.yaml: judges.{node.config}"), context)
+    with closing(reply_cache(project)) as cache:
+        cfg = entry.plugin.configure(entry.values, f"params.yaml: judges.{node.config}")
+        found = plan(cfg, judge_context(project, key, cache))
     dollars = "no price for this model" if found.usd is None else f"at most {found.usd:.4f} dollars"
     typer.echo(f"{found.requests} requests, {found.cached} of them answered already: {found.calls} calls")
     typer.echo(f"{found.prompt_tokens} tokens to send and at most {found.completion_tokens} to receive: {dollars}")

@@ -37,7 +37,6 @@ class JudgeContext:
         root_seed: Root of every random stream.
         items: Iterates over the items, anew at every call.
         answers: Iterates over the answers, anew at every call.
-        items_digest: Digest of the question set.
         cache: Replies of earlier runs; None for a judge that asks nobody.
         share: Part of a whole run's budget that this node may spend.
         progress: Whether to show how far it is.
@@ -47,7 +46,6 @@ class JudgeContext:
     root_seed: int
     items: Callable[[], Iterator[Row]]
     answers: Callable[[], Iterator[Row]]
-    items_digest: str
     cache: ReplyCache | None = None
     share: float = 1.0
     progress: bool = False

@@ -41,7 +41,7 @@ def test_case_can_matter() -> None:
 
 
 def judged(items: list[dict[str, Any]], answers: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    context = JudgeContext("here", 0, lambda: iter(items), lambda: iter(answers), "0" * 64)
+    context = JudgeContext("here", 0, lambda: iter(items), lambda: iter(answers))
     return judge.get("exact_match").target.judgements(ExactMatchParams(), context)
 
 

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
-from types import ModuleType
 
 import pytest
-from support.checkout import ROOT
+from support.benchmarks import benchmark
 
-
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("coverage_benchmark", ROOT / "benchmarks" / "calibration.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-BENCHMARK = loaded()
+BENCHMARK = benchmark("calibration")
+MACHINE = sys.modules["benchmarks.simulation"]
 CASES = (*BENCHMARK.INTERVALS, *BENCHMARK.FAMILIES)
 
 
@@ -31,7 +19,7 @@ def title(case: object) -> str:
 @pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case in CASES if case.limit is None], ids=title)
 def test_what_has_to_hold_does(case: object) -> None:
-    row = BENCHMARK.run(case, 0.1, root_seed=1)
+    row = MACHINE.run(case, 0.1, root_seed=1)
     assert row.holds(slack=3), f"{row.rate} with a Monte-Carlo error of {row.se}"
 
 
@@ -41,16 +29,16 @@ def test_every_case_has_a_stream_of_its_own() -> None:
 
 def test_a_case_is_the_same_on_every_run() -> None:
     case = CASES[0]
-    assert BENCHMARK.run(case, 0.01).rate == BENCHMARK.run(case, 0.01).rate
+    assert MACHINE.run(case, 0.01).rate == MACHINE.run(case, 0.01).rate
 
 
 def test_an_absent_interval_is_a_miss_and_a_wrong_rate_does_not_hold() -> None:
     from truing.stats.intervals import t_interval
 
-    assert not BENCHMARK.covers(t_interval([1.0]), 1.0)
-    assert BENCHMARK.covers(t_interval([0.0, 1.0]), 0.5)
-    assert not BENCHMARK.NOMINAL.holds(0.92, 0.004)
-    assert not BENCHMARK.NOMINAL.holds(0.98, 0.004)
-    assert BENCHMARK.NOMINAL.holds(0.92, 0.004, slack=3)
-    assert BENCHMARK.AT_MOST.holds(0.055, 0.002)
-    assert not BENCHMARK.AT_MOST.holds(0.06, 0.002)
+    assert not MACHINE.covers(t_interval([1.0]), 1.0)
+    assert MACHINE.covers(t_interval([0.0, 1.0]), 0.5)
+    assert not MACHINE.NOMINAL.holds(0.92, 0.004)
+    assert not MACHINE.NOMINAL.holds(0.98, 0.004)
+    assert MACHINE.NOMINAL.holds(0.92, 0.004, slack=3)
+    assert MACHINE.AT_MOST.holds(0.055, 0.002)
+    assert not MACHINE.AT_MOST.holds(0.06, 0.002)

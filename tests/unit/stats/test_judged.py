@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
 from dataclasses import fields
 from functools import partial
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,7 @@ from numpy.typing import NDArray
 from statsmodels.genmod.families import Binomial
 from statsmodels.genmod.generalized_linear_model import GLM
 from statsmodels.regression.linear_model import OLS, WLS
-from support.checkout import ROOT
+from support.benchmarks import benchmark
 
 from truing.core.errors import TruingError
 from truing.stats.dsl import cross_fits, dsl, dsl_regression, pseudo_outcome
@@ -589,24 +586,14 @@ def test_budgets_keep_the_proportions_of_the_pilot_up_to_certainty() -> None:
 # The benchmark
 
 
-def loaded() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("judge_correction_benchmark", ROOT / "benchmarks" / "judge_correction.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.slow
 def test_the_acceptance_simulation_holds_at_a_fifth_of_its_length() -> None:
-    _, _, checks = loaded().run(0.2, root_seed=1)
+    _, _, checks = benchmark("judge_correction").run(0.2, root_seed=1)
     assert len(checks) == 11
     assert not [f"{one.name}: {one.figure}" for one in checks if not one.holds(slack=3)]
 
 
 def test_a_figure_out_of_range_does_not_hold() -> None:
-    benchmark = loaded()
-    assert not benchmark.Check("x", 0.92, 0.93, 0.97).holds()
-    assert benchmark.Check("x", 0.92, 0.93, 0.97, 0.005).holds(slack=3)
+    check = benchmark("judge_correction").Check
+    assert not check("x", 0.92, 0.93, 0.97).holds()
+    assert check("x", 0.92, 0.93, 0.97, 0.005).holds(slack=3)
