@@ -125,7 +125,7 @@ def documents(weights: Sequence[float]) -> pd.DataFrame:
     kinds = ["address"] * 3 + ["price"] * 5
     categories = ["INVERT", "INVERT", "INVERT", "PUNISH", "AGREE", "AGREE", "NEUTRAL", "NEUTRAL"]
     ids = [f"pair-{i}" for i in range(8)]
-    return pd.DataFrame({"doc_id": ids, "kind": kinds, "category": categories, "role": names, "weight": weights})
+    return pd.DataFrame({"doc_id": ids, "kind": kinds, "swapped": False, "category": categories, "role": names, "weight": weights})
 
 
 WEIGHED = {

@@ -42,7 +42,7 @@ class CommonParams(Params):
     Attributes:
         rows: `[start, stop)` of the source's rows, counted from 0.
         split: Keep one part of a seeded cut by text.
-        max_rows: At most so many rows, drawn by a seeded sample that keeps the class shares.
+        max_rows: At most so many rows, drawn by a seeded sample that keeps the shares of labels, or of metadata.category without any.
         on_overlap: What a text that is also among the held-out items does: fail the build, or drop the row.
         near_threshold: Jaccard similarity of word 3-shingles from which two texts count as one.
         audit: What a label audit that flags the declared map does: fail the build, or warn in the card.

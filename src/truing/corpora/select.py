@@ -50,7 +50,7 @@ def part_of(text: str, split: SplitParams, root_seed: int) -> str:
 def _sample(rows: Sequence[Row], size: int, context: CorpusContext) -> list[Row]:
     groups: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
-        groups.setdefault(row["label"] or "", []).append(index)
+        groups.setdefault(_stratum(row), []).append(index)
     labels = sorted(groups)
     sizes = allocate([len(groups[label]) for label in labels], size)
     chosen: list[int] = []
@@ -58,6 +58,11 @@ def _sample(rows: Sequence[Row], size: int, context: CorpusContext) -> list[Row]
         rng = stream(context.root_seed, "corpus", context.key, "max_rows", label)
         chosen.extend(rng.choice(groups[label], size=count, replace=False).tolist())
     return [rows[index] for index in sorted(chosen)]
+
+
+def _stratum(row: Row) -> str:
+    """The label of a row; of a row without one, such as a preference pair, what it is about."""
+    return str(row["label"] or (row["metadata"] or {}).get("category") or "")
 
 
 def allocate(counts: Sequence[int], size: int) -> list[int]:

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from truing.core.digests import digest_bytes
-from truing.core.errors import TruingError
-from truing.models.chat import encode_reply
+from truing.models.chat import encode_pair
 
 if TYPE_CHECKING:
     import torch
@@ -38,20 +37,15 @@ class Answer:
         return digest_bytes(np.array([self.ids, self.mask], dtype=np.int64).tobytes())
 
 
-def encode_answer(tokenizer: Any, prompt: str, reply: str, doc_id: str, max_length: int) -> Answer:
-    """One reply in the template that training uses, cut at `max_length` tokens.
+def encode_answers(tokenizer: Any, prompt: str, replies: tuple[str, str], doc_id: str, max_length: int) -> tuple[Answer, Answer]:
+    """Both replies of a pair as training takes them, within `max_length` tokens.
 
     Raises:
-        TruingError: as `encode_reply`, and when no token of the reply is left.
+        TruingError: as `encode_pair`.
     """
-    ids, mask = encode_reply(tokenizer, prompt, reply, doc_id)
-    if not any(mask[1:max_length]):
-        raise TruingError(
-            f"row {doc_id}: no token of the reply is among the first {max_length} of {len(ids)}",
-            "a reply of at least one token within max_length",
-            "raise max_length, or take the row out of the corpus",
-        )
-    return Answer(tuple(ids[:max_length]), tuple(mask[:max_length]), len(ids) > max_length)
+    pair = encode_pair(tokenizer, prompt, replies, doc_id, max_length)
+    first, second = (Answer(tuple(one.ids), tuple(one.mask), cut) for one, cut in zip(pair.answers, pair.cut_answers, strict=True))
+    return first, second
 
 
 def by_length(answers: Sequence[Answer], size: int) -> list[list[int]]:

@@ -29,7 +29,8 @@ class Weighed:
     Attributes:
         corpus: Node of the corpus.
         evidence: Node of the signal with the categories; None where there is none.
-        documents: `doc_id, kind, category, role, weight`; `kind` is the metadata's, else the source; no category without evidence of one.
+        documents: `doc_id, kind, swapped, category, role, weight`; `kind` is the metadata's, else the source; `swapped` is whether the
+            label was spoilt on purpose; no category without evidence of one.
     """
 
     corpus: str
@@ -88,7 +89,7 @@ class Spent:
 def weighed(project: Project) -> dict[str, Weighed]:
     """The manifests that give roles, by "manifest/key"; one that has not been made is not there."""
     found: dict[str, Weighed] = {}
-    kinds: dict[str, dict[str, str]] = {}
+    corpora: dict[str, tuple[dict[str, str], frozenset[str]]] = {}
     for key, node in project.nodes("manifest").items():
         path = project.layout.manifest(key)
         if not path.exists():
@@ -96,9 +97,10 @@ def weighed(project: Project) -> dict[str, Weighed]:
         table = read_parquet(path)
         if "role" not in table.columns or (table["role"] == TRAIN).all():
             continue
-        if node.corpus not in kinds:
-            kinds[node.corpus] = _kinds(project, node.corpus)
-        table = table[["doc_id", "role", "weight"]].assign(kind=table["doc_id"].map(kinds[node.corpus]))
+        if node.corpus not in corpora:
+            corpora[node.corpus] = _about(project, node.corpus)
+        kinds, swapped = corpora[node.corpus]
+        table = table[["doc_id", "role", "weight"]].assign(kind=table["doc_id"].map(kinds), swapped=table["doc_id"].isin(swapped))
         evidence = _categories(project, node.evidence)
         if evidence is None:
             found[f"manifest/{key}"] = Weighed(f"corpus/{node.corpus}", None, table.assign(category=None))
@@ -108,10 +110,12 @@ def weighed(project: Project) -> dict[str, Weighed]:
     return found
 
 
-def _kinds(project: Project, corpus: str) -> dict[str, str]:
+def _about(project: Project, corpus: str) -> tuple[dict[str, str], frozenset[str]]:
+    """The kind of every document, and those whose label was swapped on purpose."""
     path = project.layout.corpus(corpus)
-    rows = read_jsonl(path) if path.exists() else ()
-    return {row["doc_id"]: str((row["metadata"] or {}).get("kind") or row["source"]) for row in rows}
+    rows = [(row["doc_id"], row["source"], row["metadata"] or {}) for row in (read_jsonl(path) if path.exists() else ())]
+    kinds = {name: str(about.get("kind") or source) for name, source, about in rows}
+    return kinds, frozenset(name for name, _, about in rows if about.get("planted"))
 
 
 def _categories(project: Project, signal: str | None) -> pd.DataFrame | None:

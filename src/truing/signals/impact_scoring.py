@@ -16,7 +16,7 @@ from truing.core.errors import TruingError
 from truing.core.files import Row
 from truing.core.seeds import derive_seed, stream
 from truing.models.gates import Stack, gated
-from truing.models.impact_answers import Answer, by_length, encode_answer
+from truing.models.impact_answers import Answer, by_length, encode_answers
 from truing.models.impact_checkpoints import open_checkpoint
 from truing.models.impact_curvature import adam_diagonal, datainf
 from truing.models.impact_gradients import Gradient, likelihood_gradient, stacked
@@ -69,7 +69,7 @@ class Scoring:
         number = cut = 0
         with gated(model, directions) as score:
             for window in chunks(self.scored(), WINDOW):
-                answers = [self.answer(row, side) for row, _ in window for side in ("chosen", "rejected")]
+                answers = [answer for row, _ in window for answer in self.answers(row)]
                 cut += sum(answer.cut for answer in answers)
                 found = np.full((len(answers), len(self.gold.batches)), np.nan)
                 for batch in by_length(answers, self.cfg.batch_size):
@@ -86,16 +86,13 @@ class Scoring:
         cfg = self.cfg
         return open_checkpoint(self._base, adapter, start=cfg.adapter, seed=self._init_seed(seed), lora=cfg.lora, precision=cfg.precision)
 
-    def answer(self, row: Row, side: str) -> Answer:
-        """One answer of a pair as tokens."""
-        return encode_answer(self._tokenizer, row["prompt"], row[side], str(row["doc_id"]), self.cfg.max_length)
+    def answers(self, row: Row) -> tuple[Answer, Answer]:
+        """The chosen and the rejected answer of a pair as tokens."""
+        return encode_answers(self._tokenizer, row["prompt"], (row["chosen"], row["rejected"]), str(row["doc_id"]), self.cfg.max_length)
 
     def gold_answers(self, pair: GoldPair) -> tuple[Answer, Answer]:
         """The better and the worse answer of a gold pair as tokens."""
-        better, worse = (
-            encode_answer(self._tokenizer, pair.prompt, text, pair.name, self.cfg.max_length) for text in (pair.better, pair.worse)
-        )
-        return better, worse
+        return encode_answers(self._tokenizer, pair.prompt, (pair.better, pair.worse), pair.name, self.cfg.max_length)
 
     @property
     def _base(self) -> Path:
@@ -139,8 +136,7 @@ class Scoring:
     def _pair_gradients(self, model: Any) -> Iterable[Gradient]:
         coefficients = self.cfg.coefficients()
         for row, category in self._curvature_rows:
-            answers = [self.answer(row, side) for side in ("chosen", "rejected")]
-            yield likelihood_gradient(model, answers, coefficients[category])
+            yield likelihood_gradient(model, self.answers(row), coefficients[category])
 
     @cached_property
     def _curvature_rows(self) -> list[tuple[Row, str]]:

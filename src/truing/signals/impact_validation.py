@@ -132,7 +132,7 @@ class Retraining:
     @cached_property
     def _pairs(self) -> list[Pair]:
         scored = self._scoring.scored()
-        return [(category, self._scoring.answer(row, "chosen"), self._scoring.answer(row, "rejected")) for row, category in scored]
+        return [(category, *self._scoring.answers(row)) for row, category in scored]
 
     @cached_property
     def _gold_pairs(self) -> list[Pair]:

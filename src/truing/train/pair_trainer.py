@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from truing.models.chat import Tokens
 from truing.train.examples import IGNORED
 from truing.train.losses import Pairs
 from truing.train.losses.kl import chunked_kl
 from truing.train.objective import Objective
-from truing.train.pairs import TRAINABLE, Answer, PairSet
+from truing.train.pairs import TRAINABLE, PairSet
 from truing.train.trainer import only_positions
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Tally:
 class _Sequences:
     """The sequences of a batch, as pairs put theirs in."""
 
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[Tokens] = field(default_factory=list)
     scored: list[bool] = field(default_factory=list)
     kl: list[bool] = field(default_factory=list)
 
@@ -79,7 +80,7 @@ class _Sequences:
         """Put in what is wanted of a pair; return the places of its two answers, -1 for one that is not."""
         return self._put(pairs.chosen[index], want.chosen, want.kl), self._put(pairs.rejected[index], want.rejected, False)
 
-    def _put(self, answer: Answer, score: bool, diverge: bool) -> int:
+    def _put(self, answer: Tokens, score: bool, diverge: bool) -> int:
         if not (score or diverge):
             return -1
         self.answers.append(answer)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from truing.core.errors import TruingError, some
 from truing.core.seeds import stream
-from truing.models.chat import encode_reply
+from truing.models.chat import PairTokens, Tokens, encode_pair
 from truing.train.examples import align
 
 if TYPE_CHECKING:
@@ -21,15 +21,6 @@ Role = Literal["train", "invert", "punish", "agree", "neutral"]
 TRAINABLE: tuple[Role, ...] = ("train", "invert", "punish", "agree", "neutral")
 HELD_OUT = ("gold", "drop")
 _SIDES = ("chosen", "rejected")
-# Of a row that is too long, the prompt keeps this part of the room whatever the answers need.
-_PROMPT_SHARE = 4
-
-
-class Answer(NamedTuple):
-    """Token ids of a prompt with an answer, and 1 for each token of the answer, its end mark included."""
-
-    ids: list[int]
-    mask: list[int]
 
 
 @dataclass(frozen=True)
@@ -56,8 +47,8 @@ class PairSet:
     corpus_rows: int
     roles: list[Role]
     weights: np.ndarray
-    chosen: list[Answer]
-    rejected: list[Answer]
+    chosen: list[Tokens]
+    rejected: list[Tokens]
     untrained: dict[str, int]
     cut_rows: int
     cut_prompts: int
@@ -74,8 +65,7 @@ def build_pairs(
     """Tokenise the rows of the trained roles and bring their weights to mean 1 over them.
 
     Manifests hold weights of mean 1 over all documents, held-out ones included; only ratios between trained rows matter here. A table
-    without roles makes every row `train`. A row longer than `max_length` loses the beginning of its prompt, the same for both answers and
-    inside the chat template's marks; answers lose their end only where a quarter of the length would not be left to the prompt.
+    without roles makes every row `train`. `encode_pair` says what a row longer than `max_length` loses.
 
     Args:
         rows: Corpus rows.
@@ -105,13 +95,13 @@ def build_pairs(
         corpus_rows=len(rows),
         roles=[roles[index] for index in kept],  # type: ignore[misc]
         weights=aligned[kept] * (len(kept) / total),
-        chosen=[pair.chosen for pair in made],
-        rejected=[pair.rejected for pair in made],
+        chosen=[pair.answers[0] for pair in made],
+        rejected=[pair.answers[1] for pair in made],
         untrained={role: held.count(role) for role in sorted(set(held))},
-        cut_rows=sum(pair.cut_prompt or pair.cut_answer for pair in made),
+        cut_rows=sum(pair.cut_prompt or any(pair.cut_answers) for pair in made),
         cut_prompts=sum(pair.cut_prompt for pair in made),
-        cut_answers=sum(pair.cut_answer for pair in made),
-        equal_answers=sum(pair.chosen == pair.rejected for pair in made),
+        cut_answers=sum(any(pair.cut_answers) for pair in made),
+        equal_answers=sum(pair.answers[0] == pair.answers[1] for pair in made),
     )
 
 
@@ -146,41 +136,8 @@ def _check(rows: Sequence[Mapping[str, Any]], roles: Sequence[str], kept: Sequen
         )
 
 
-class _Made(NamedTuple):
-    chosen: Answer
-    rejected: Answer
-    cut_prompt: bool
-    cut_answer: bool
-
-
-def _encode(tokenizer: Any, row: Mapping[str, Any], max_length: int) -> _Made:
-    doc_id = str(row["doc_id"])
-    chosen, rejected = _render(tokenizer, row["prompt"], row, doc_id)
-    excess = max(len(chosen.ids), len(rejected.ids)) - max_length
-    if excess <= 0:
-        return _Made(chosen, rejected, cut_prompt=False, cut_answer=False)
-    starts = [start for start, _ in tokenizer(row["prompt"], add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]]
-    lost = min(excess, max(0, len(starts) - max(1, max_length // _PROMPT_SHARE)))
-    if lost:
-        chosen, rejected = _render(tokenizer, row["prompt"][starts[lost] :].lstrip(), row, doc_id)
-    cut = Answer(chosen.ids[:max_length], chosen.mask[:max_length]), Answer(rejected.ids[:max_length], rejected.mask[:max_length])
-    if not all(any(answer.mask[1:]) for answer in cut):
-        raise TruingError(
-            f"row {doc_id}: {max_length} tokens leave nothing of an answer", "room for prompt and answer", "raise method.max_length"
-        )
-    return _Made(*cut, cut_prompt=lost > 0, cut_answer=max(len(chosen.ids), len(rejected.ids)) > max_length)
-
-
-def _render(tokenizer: Any, prompt: str, row: Mapping[str, Any], doc_id: str) -> tuple[Answer, Answer]:
-    pair = [Answer(*encode_reply(tokenizer, prompt, row[side], doc_id)) for side in _SIDES]
-    unmarked = [side for side, answer in zip(_SIDES, pair, strict=True) if not any(answer.mask[1:])]
-    if unmarked:
-        raise TruingError(
-            f"row {doc_id}: no token of {' and '.join(unmarked)} is an assistant's",
-            "a chat template with generation markers around assistant turns",
-            "mend the base's chat template",
-        )
-    return pair[0], pair[1]
+def _encode(tokenizer: Any, row: Mapping[str, Any], max_length: int) -> PairTokens:
+    return encode_pair(tokenizer, row["prompt"], (row["chosen"], row["rejected"]), str(row["doc_id"]), max_length)
 
 
 def stratified_order(strata: Sequence[str], luck: np.ndarray) -> np.ndarray:

@@ -62,6 +62,12 @@ def test_a_sample_keeps_class_shares_order_and_is_seeded() -> None:
     assert select_rows(rows(400), CommonParams(max_rows=400), CONTEXT) == rows(400)
 
 
+def test_a_sample_of_rows_without_labels_keeps_the_shares_of_their_categories() -> None:
+    pairs = [{**row, "label": None, "metadata": {"category": row["label"]}} for row in rows(400)]
+    found = select_rows(pairs, CommonParams(max_rows=100), CONTEXT)
+    assert Counter(row["metadata"]["category"] for row in found) == {"a": 75, "b": 25}
+
+
 @settings(derandomize=True, max_examples=50)
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=6), st.data())
 def test_allocation_is_within_one_of_proportional(counts: list[int], data: st.DataObject) -> None:

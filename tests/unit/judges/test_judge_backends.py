@@ -344,6 +344,7 @@ def test_local_conversation_that_does_not_fit(base: Path) -> None:
 def test_local_identity_changes_with_the_weights(base: Path, tmp_path: Path) -> None:
     other = tiny_base(tmp_path / "base", seed=1)
     assert Local(LocalParams(base=str(base))).identity != Local(LocalParams(base=str(other))).identity
+    assert Local(LocalParams(base=str(base))).identity != Local(LocalParams(base=str(base), dtype="bfloat16")).identity
 
 
 def test_recorded_replies_are_given_again(tmp_path: Path) -> None:

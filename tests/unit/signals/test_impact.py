@@ -61,7 +61,7 @@ def test_a_step_on_a_pairs_own_loss_lowers_the_gold_loss_by_its_impact(folder: P
     import torch
 
     from truing.models.gates import lora_parameters
-    from truing.models.impact_answers import encode_answer, log_likelihoods
+    from truing.models.impact_answers import encode_answers, log_likelihoods
     from truing.models.impact_checkpoints import open_checkpoint
     from truing.models.impact_gradients import trainable
     from truing.models.loading import load_tokenizer
@@ -75,7 +75,7 @@ def test_a_step_on_a_pairs_own_loss_lowers_the_gold_loss_by_its_impact(folder: P
 
     def sides(doc_id: str) -> torch.Tensor:
         row = rows[doc_id]
-        return log_likelihoods(model, [encode_answer(tokenizer, row["prompt"], row[side], doc_id, 100) for side in ("chosen", "rejected")])
+        return log_likelihoods(model, encode_answers(tokenizer, row["prompt"], (row["chosen"], row["rejected"]), doc_id, 100))
 
     def loss(doc_id: str, category: str, start: torch.Tensor) -> torch.Tensor:
         chosen, rejected = 0.3 * (sides(doc_id) - start)
@@ -189,7 +189,7 @@ def dense(kind: str, direction: Any, sample: list[Any]) -> Any:
 def test_scores_under_a_curvature_are_those_of_dense_solves(folder: Path, curvature: str) -> None:
     import torch
 
-    from truing.models.impact_answers import encode_answer
+    from truing.models.impact_answers import encode_answers
     from truing.models.impact_checkpoints import open_checkpoint
     from truing.models.impact_gradients import likelihood_gradient, loop_scores, stacked
     from truing.models.loading import load_tokenizer
@@ -202,7 +202,7 @@ def test_scores_under_a_curvature_are_those_of_dense_solves(folder: Path, curvat
 
     def pair(doc_id: str) -> list[Any]:
         row = rows[doc_id]
-        return [encode_answer(tokenizer, row["prompt"], row[side], doc_id, 100) for side in ("chosen", "rejected")]
+        return [*encode_answers(tokenizer, row["prompt"], (row["chosen"], row["rejected"]), doc_id, 100)]
 
     gold = [(pair(doc_id), 0.05 if kind == "AGREE" else -0.05) for doc_id, kind in table[table["gold"]][["doc_id", "category"]].to_numpy()]
     answers, factors = [one for both, _ in gold for one in both], [side * half / 8 for _, half in gold for side in (1, -1)]
@@ -297,7 +297,7 @@ def test_what_it_cannot_read_is_refused(folder: Path) -> None:
         run(impact_context(folder, base=None))
     with pytest.raises(TruingError, match="d003 is no pair"):
         run(impact_context(folder, rows=lambda: iter([{"doc_id": r["doc_id"], "text": ""} if r["doc_id"] == "d003" else r for r in rows])))
-    with pytest.raises(TruingError, match="no token of the reply"):
+    with pytest.raises(TruingError, match="leave nothing of an answer"):
         run(impact_context(folder), max_length=3)
     with pytest.raises(TruingError, match="each once"):
         run(impact_context(folder), categories=["INVERT", "INVERT"])

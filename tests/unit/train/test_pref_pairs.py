@@ -15,6 +15,7 @@ from support.tiny import tiny_tokenizer
 
 from truing.core.errors import TruingError
 from truing.models.chat import encode_reply
+from truing.models.impact_answers import encode_answers
 from truing.train.pairs import PairSet, build_pairs, epoch_order, stratified_order
 
 
@@ -40,6 +41,17 @@ def test_answers_are_encoded_as_everywhere_else() -> None:
         assert tuple(made.chosen[number]) == encode_reply(tokenizer(), row["prompt"], row["chosen"], "x")
         assert tuple(made.rejected[number]) == encode_reply(tokenizer(), row["prompt"], row["rejected"], "x")
     assert (made.cut_rows, made.cut_prompts, made.cut_answers, made.equal_answers) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("max_length", [12, 16, 64])
+def test_what_an_impact_is_measured_of_is_what_is_trained_on(max_length: int) -> None:
+    rows = [{**row, "prompt": " ".join([row["prompt"]] * 5)} for row in pair_rows()]
+    made = build(rows, max_length=max_length)
+    measured = [encode_answers(tokenizer(), row["prompt"], (row["chosen"], row["rejected"]), "x", max_length) for row in rows]
+    trained = [((tuple(a.ids), tuple(a.mask)), (tuple(b.ids), tuple(b.mask))) for a, b in zip(made.chosen, made.rejected, strict=True)]
+    assert [((a.ids, a.mask), (b.ids, b.mask)) for a, b in measured] == trained
+    assert sum(a.cut or b.cut for a, b in measured) == made.cut_answers
+    assert (made.cut_prompts > 0) == (max_length < 64)
 
 
 def test_weights_have_mean_one_over_the_trained_rows() -> None:

@@ -1,4 +1,4 @@
-"""A local transformers model, with or without an adapter: float32 on the CPU, one request at a time, equal bytes every time."""
+"""A local transformers model, with or without an adapter: one request at a time, on the CPU with equal bytes every time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,10 +26,14 @@ class LocalParams(Params):
     Attributes:
         base: Folder of a base.
         adapter: Folder of an adapter on it, or None.
+        device: "auto" takes CUDA where there is any.
+        dtype: Type of the weights; "auto" is float32 on the CPU, and elsewhere the base's own.
     """
 
     base: str
     adapter: str | None = None
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
 
 
 @backend("local", LocalParams)
@@ -37,21 +41,21 @@ class Local:
     """Requests to a model of this machine, loaded when the first is put. Several votes differ by the seed that each sends."""
 
     def __init__(self, cfg: LocalParams) -> None:
-        self._base = Path(cfg.base)
+        self._cfg, self._base = cfg, Path(cfg.base)
         self._adapter = None if cfg.adapter is None else Path(cfg.adapter)
         self._turn = asyncio.Lock()
 
     @cached_property
     def identity(self) -> Mapping[str, Any]:
         """Digests of the weights, of the libraries and of the code that computes with them."""
-        from truing.models.loading import ATTENTION, BASE_FILE, DEVICE, PRECISION, adapter_digest, read_base
+        from truing.models.loading import ATTENTION, BASE_FILE, adapter_digest, read_base
 
         return {
             "kind": "local",
             "model": read_base(self._base)["key"],
             "base": digest_file(self._base / BASE_FILE),
             "adapter": None if self._adapter is None else adapter_digest(self._adapter),
-            "engine": [ATTENTION, DEVICE, PRECISION, digest(dict(versions()))],
+            "engine": [ATTENTION, self._held.device, self._held.precision, digest(dict(versions()))],
             "source": digest([source_digest("models"), digest_file(Path(__file__))]),
         }
 
@@ -83,7 +87,13 @@ class Local:
     def _model(self) -> Any:
         from truing.models.loading import load_model
 
-        return load_model(self._base, adapter=self._adapter)
+        return load_model(self._base, adapter=self._adapter, held=self._held)
+
+    @cached_property
+    def _held(self) -> Any:
+        from truing.models.loading import hold
+
+        return hold(self._base, self._cfg.device, self._cfg.dtype)
 
     @cached_property
     def _tokenizer(self) -> Any:

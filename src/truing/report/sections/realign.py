@@ -12,6 +12,7 @@ from truing.core import numbers
 from truing.report.blocks import Block, Part, Prose, joined
 from truing.report.measured import Difference
 from truing.report.persona_sides import ABOUT, NO_ANSWERS, sides
+from truing.report.realign_curves import curve_blocks
 from truing.report.realign_layout import (
     AGREEMENT,
     OLD,
@@ -69,7 +70,7 @@ class Realign(Section):
         return [*_relabelled(context), *_reached(context), *_kept(context), *placebo(context)]
 
     def parts(self, context: Context) -> list[Part]:
-        """Labels, pairs and weights; agreement, rules, attacks and capability; training, cost, answers."""
+        """Labels, pairs and weights; agreement, rules, curves, attacks and capability; training, cost, answers."""
         return [
             Part("labels", "What changed in the labels, and why", label_blocks(context)),
             Part("flow", "From old label to use", [flow_block(context)]),
@@ -78,6 +79,7 @@ class Realign(Section):
             Part("verdicts", "Kept, broken, or no answer", verdict_blocks(context)),
             Part("rules", "By rule", rule_blocks(context)),
             Part("placebo", "Whether the weights mattered", [Prose(words) for words in placebo(context)]),
+            *([Part("curves", "Label noise and fewer pairs", curved)] if (curved := curve_blocks(context)) else []),
             Part("attacks", "Under attack", attack_blocks(context)),
             Part("capability", "Capability", capability_blocks(context)),
             Part("training", "What training did", outcome_blocks(context)),
