@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -162,12 +163,12 @@ def _send(made: Making, asked: Candidate, public: bool, dry_run: bool) -> None:
 @app.command()
 def pull(
     receipt: Annotated[Path, typer.Argument(help="A receipt: metrics/published/KEY.json, or its KEY.")],
+    with_deps: Annotated[bool, typer.Option("--with-deps", help="Pull what it was made from too, as far as there are receipts.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Write even where dvc.lock records other outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
     """Write published outputs back in their place, every file checked; `dvc status` is then clean for them."""
-    from truing.hub.pull import outputs_of
-    from truing.hub.pull import pull as fetch
+    from truing.hub.pull import behind, outputs_of
     from truing.hub.receipts import read_receipt, receipt_path, receipts
     from truing.planning.project import Project
 
@@ -180,10 +181,23 @@ def pull(
             f"{receipt}: no such receipt", f"a file, or one of: {known}", "correct the name, or `git pull` to get it", Exit.USAGE
         )
     found = read_receipt(path)
-    written = [one.relative_to(root).as_posix() for one in fetch(found, root, outputs_of(project, found), force=force)]
+    deps, absent = behind(project, found, receipts(root)) if with_deps else ([], [])
+    pulled = [_restored(root, one, outputs_of(project, one), force) for one in (*deps, found)]
     if as_json:
-        typer.echo(json.dumps({"repo": found.repo, "revision": found.revision, "written": written}, indent=2, sort_keys=True))
+        extra = {"deps": pulled[:-1], "absent": absent} if with_deps else {}
+        typer.echo(json.dumps({**pulled[-1], **extra}, indent=2, sort_keys=True))
         return
-    typer.echo(f"{found.repo}@{found.revision}: {len(written)} outputs")
-    for name in written:
-        typer.echo(f"  {name}")
+    for one in pulled:
+        typer.echo(f"{one['repo']}@{one['revision']}: {len(one['written'])} outputs")
+        for name in one["written"]:
+            typer.echo(f"  {name}")
+    for node in absent:
+        typer.echo(f"absent: {node} was not published from here; publish it, or use a DVC remote")
+
+
+def _restored(root: Path, receipt: Receipt, outputs: Sequence[Path], force: bool) -> dict[str, Any]:
+    """Pull one receipt: where from, and what was written."""
+    from truing.hub.pull import pull as fetch
+
+    written = [one.relative_to(root).as_posix() for one in fetch(receipt, root, outputs, force=force)]
+    return {"repo": receipt.repo, "revision": receipt.revision, "written": written}

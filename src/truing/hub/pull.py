@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from truing.core.errors import Exit, TruingError, some
 from truing.core.files import atomic_file, atomic_folder, read_yaml
+from truing.hub.ancestry import ancestors
 from truing.hub.receipts import Receipt
 from truing.models.hub_files import fetch
 from truing.planning.experiments import command
@@ -51,6 +52,23 @@ def pull(receipt: Receipt, root: Path, outputs: Sequence[Path], *, force: bool =
         fill_cache(cache_folder(root), sources)
     _write(sources)
     return sorted(sources)
+
+
+def behind(project: Project, receipt: Receipt, known: Sequence[Receipt]) -> tuple[list[Receipt], list[str]]:
+    """The receipts that restore what a receipt's nodes were made from, the farthest first, and the nodes that nothing restores.
+
+    A node whose outputs this checkout has already is not among those.
+
+    Args:
+        project: The checkout.
+        receipt: What is pulled.
+        known: Every receipt of the project.
+    """
+    nodes = [node for node in reversed(ancestors(project, receipt.nodes)) if node not in receipt.nodes]
+    restoring = {node: one for one in known if one.restore for node in one.nodes}
+    found = {restoring[node].key: restoring[node] for node in nodes if node in restoring}
+    outputs = {node: project.outputs(*node.split("/", 1)) for node in nodes if node not in restoring}
+    return list(found.values()), [node for node, paths in outputs.items() if not all(path.exists() for path in paths)]
 
 
 def outputs_of(project: Project, receipt: Receipt) -> list[Path]:

@@ -103,6 +103,23 @@ def test_what_was_published_comes_back_bit_for_bit(project: Project, hub: HubSer
     assert json.loads(back.output)["written"] == ["data/corpora/news.card.json", "data/corpora/news.jsonl"]
 
 
+def test_what_it_was_made_from_comes_back_along_as_far_as_it_was_published(project: Project, hub: HubServer, say: Say) -> None:
+    assert say("publish", "dataset", "news", "--repo-id", "me/news").exit_code == 0
+    assert say("publish", "dataset", "news-tarp", "--repo-id", "me/weights").exit_code == 0
+    for path in (project.layout.corpus("news"), project.layout.card("news"), project.layout.manifest("news-tarp")):
+        path.unlink()
+    back = say("pull", "manifest-news-tarp", "--with-deps", "--force", "--json")
+    assert back.exit_code == 0, back.output
+    found = json.loads(back.output)
+    assert [one["repo"] for one in found["deps"]] == ["me/news"]
+    assert found["absent"] == []
+    assert project.layout.corpus("news").exists()
+    (project.layout.metrics / "published" / "corpus-news.json").unlink()
+    project.layout.corpus("news").unlink()
+    alone = say("pull", "manifest-news-tarp", "--with-deps", "--force")
+    assert "absent: corpus/news" in alone.output
+
+
 def test_a_base_then_results_then_a_collection(project: Project, hub: HubServer, say: Say) -> None:
     unlicensed = say("publish", "base", "tiny", "--repo-id", "me/tiny")
     assert isinstance(unlicensed.exception, TruingError)
