@@ -126,9 +126,15 @@ def test_a_base_then_results_then_a_collection(project: Project, hub: HubServer,
     assert "--licence" in unlicensed.exception.fix
     assert say("publish", "base", "tiny", "--repo-id", "me/tiny", "--licence", "CC0-1.0").exit_code == 0
     assert say("publish", "results", STUDY, "--repo-id", "me/results").exit_code == 0
+    asked = len(hub.requests)
+    dry = say("publish", "collection", STUDY, "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert len(hub.requests) == asked
     gathered = say("publish", "collection", STUDY)
     assert gathered.exit_code == 0, gathered.output
     assert "2 added" in gathered.output
+    # What it said that it would gather is what it gathered.
+    assert dry.output.splitlines()[:-1] == gathered.output.splitlines()[:-1]
     assert gathered.output.index("me/tiny") < gathered.output.index("me/results")
 
 
