@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 import pytest
-from markupsafe import Markup
+from support.claims_page import Make, between, captions, undrawn, words
 
 from truing.contracts.declaration import Declaration
 from truing.core import numbers
 from truing.core.digests import digest
 from truing.core.errors import TruingError
-from truing.report import ReportInputs, StudyPage, figures, headline, render
-from truing.report.sections import nullbench
+from truing.report import ReportInputs, StudyPage, headline, render
 from truing.stats.claims.labels import RULES
 from truing.stats.claims.verdicts import fresh, retraction
 from truing.stats.claims.wording import RESERVED
 
-Make = Callable[..., ReportInputs]
 Row = dict[str, Any]
 
+
 REASON = "the corpora were swapped"
+
+
 CLAIM = "tarp-lessens-lean"
+
+
 MISMATCH: Row = {
     "a": "skewed-tarp",
     "b": "skewed-uniform",
@@ -34,22 +36,6 @@ MISMATCH: Row = {
     "value_b": {"torch": "2.12.0", "trl": "1.16.0"},
     "reason": "the release changes no number",
 }
-
-
-def undrawn(inputs: ReportInputs) -> dict[str, bytes]:
-    """The pages with empty figures, for tests that look at none: drawing is most of the time that a render takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(figures, "draw", lambda *_: Markup("<svg></svg>"))
-        return render(inputs)
-
-
-def words(source: str) -> str:
-    source = re.sub(r"<(style|svg).*?</\1>", " ", source, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", source)).strip()
-
-
-def between(source: str, start: str, end: str) -> str:
-    return source[source.index(start) : source.index(end, source.index(start))]
 
 
 def entry(pages: dict[str, bytes], claim: str) -> str:
@@ -64,10 +50,6 @@ def first(source: str) -> str:
 def retracted(inputs: ReportInputs, claim: str = CLAIM) -> ReportInputs:
     log = [dict(row) for row in inputs.log]
     return dataclasses.replace(inputs, log=[*log, retraction(log, claim, REASON)])
-
-
-def captions(source: str) -> list[str]:
-    return re.findall(r"<(?:fig)?caption>.*?</(?:fig)?caption>", source, re.DOTALL)
 
 
 def test_every_claim_has_its_sentence_label_status_and_tests(inputs: ReportInputs, pages: dict[str, bytes]) -> None:
@@ -324,69 +306,6 @@ def test_long_values_that_would_be_cut_alike_are_told_apart(results: pd.DataFram
     long = [f"{'x' * 70}{end}" for end in "ab"]
     page = undrawn(make(results, mismatches=[{**MISMATCH, "value_a": long[0], "value_b": long[1]}]))["index.html"].decode()
     assert all(value in page for value in long)
-
-
-def drawn_without(results: pd.DataFrame, lone: Sequence[str], arms: str = "") -> pd.DataFrame:
-    """The results with all but one seed of the conditions missing, in the arms that start like that."""
-    gone = results["condition"].isin(lone) & results["seed"].isin((137, 256)) & results["arm"].str.startswith(arms)
-    return results.assign(value=results["value"].mask(gone))
-
-
-def test_a_single_seed_is_in_no_figure_and_named_under_each(results: pd.DataFrame, make: Make, pages: dict[str, bytes]) -> None:
-    inputs = make(drawn_without(results, ["skewed-uniform"]))
-    index, before = render(inputs)["index.html"].decode(), pages["index.html"].decode()
-    url = 'href="nodes.html#respond-tiny-news-skewed-uniform-sft-null-inputs"'
-    for part in ("forest", "families", "leaderboard"):
-        start = f'id="nullbench-{part}"'
-        drawn, usual = ("".join(re.findall(r"<svg.*?</svg>", between(page, start, "</section>"), re.DOTALL)) for page in (index, before))
-        assert url in usual, part
-        assert url not in drawn, part
-    for part in ("forest", "families", "masking", "leaderboard"):
-        caption = words(captions(between(index, f'id="nullbench-{part}"', "</section>"))[0])
-        assert "Not drawn, with a single seed (n = 1, no interval): skewed-uniform." in caption
-        assert "Not drawn" not in words(captions(between(before, f'id="nullbench-{part}"', "</section>"))[0])
-    table = between(index, 'id="nullbench-conditions"', "</section>")
-    row = next(row for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL) if "skewed-uniform" in row)
-    assert "no interval" in words(row)
-
-
-@pytest.fixture
-def panels(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
-    """What the curves and the forest plots of a render are drawn from, as they are asked for."""
-    found: dict[str, list[Any]] = {"curves": [], "forest": []}
-
-    def recorded(name: str) -> Callable[..., Markup]:
-        return lambda key, label, data, *_: found[name].append(data) or Markup("<svg></svg>")  # type: ignore[func-returns-value]
-
-    for name in found:
-        monkeypatch.setattr(nullbench, name, recorded(name))
-    return found
-
-
-def test_a_single_seed_is_no_curve_and_no_row(results: pd.DataFrame, make: Make, panels: dict[str, list[Any]]) -> None:
-    index = undrawn(make(drawn_without(results, ["skewed-uniform"])))["index.html"].decode()
-    curves = [[line.label for line in lines] for lines in panels["curves"]]
-    assert curves == [["base", "shuffled", "tarp"]] * 2 + [["base", "uniform", "shuffled", "tarp"]] * 2
-    assert [len(rows) for rows in panels["forest"]] == [5, 5]
-    assert all(mark.label != "skewed-uniform" for rows in panels["forest"] for mark in rows)
-    part = between(index, 'id="nullbench-masking"', "</section>")
-    cells = dict(re.findall(r'data-column="([^"]+)">(.*?)</td>', part, re.DOTALL))
-    assert "n = 1, no interval" in cells["skewed-uniform"]
-    assert "n = 1" not in cells["skewed-tarp"]
-
-
-def test_a_single_value_breaks_its_curve(results: pd.DataFrame, make: Make, panels: dict[str, list[Any]]) -> None:
-    undrawn(make(drawn_without(results, ["skewed-uniform"], "masked_050")))
-    line = next(line for line in panels["curves"][0] if line.label == "uniform")
-    assert [x for x, y in zip(line.x, line.y, strict=True) if y is None] == [50.0]
-
-
-def test_a_single_value_of_a_replicated_condition_leaves_only_its_own_place(results: pd.DataFrame, make: Make) -> None:
-    index = render(make(drawn_without(results, ["skewed-uniform"], "stopwords")))["index.html"].decode()
-    part = between(index, 'id="nullbench-families"', "</section>")
-    assert "skewed-uniform in stopwords." in words(captions(part)[0])
-    svg = "".join(re.findall(r"<svg.*?</svg>", part, re.DOTALL))
-    assert svg.count('href="nodes.html#respond-tiny-news-skewed-uniform-sft-null-inputs"') == 6
 
 
 def test_the_headline_has_the_adjusted_p_and_counts_of_labels(inputs: ReportInputs) -> None:
