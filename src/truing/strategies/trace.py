@@ -6,7 +6,7 @@ with any other scale a comparison with equal weights would compare the strength 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,8 @@ class TraceParams(TriageParams):
         clip: Largest weight, in multiples of the mean over the conflicts; None for no bound.
         within: Columns of the evidence, such as `category` and `rules_chosen`: weights are of mean 1 over the conflicts that are equal
             in them. An impact is an inner product and grows with what an answer holds: left alone, a rule that is broken in three
-            words weighs next to nothing beside one that is broken in a sentence.
+            words weighs next to nothing beside one that is broken in a sentence. Where no impact of a group is above 0, all of it
+            weighs nothing, and the others are scaled up to a mean of 1 over all conflicts.
     """
 
     negative: Literal["zero", "softplus"] = "zero"
@@ -51,9 +52,7 @@ def trace(cfg: TraceParams, context: StrategyContext) -> pd.DataFrame:
     weights = np.where(np.isin(names, sorted(UNTRAINED)), 0.0, 1.0)
     if conflicts.any():
         impact = _impact(context, conflicts)
-        for group in _groups(context, conflicts, cfg.within):
-            rows = np.flatnonzero(conflicts)[group]
-            weights[rows] = impact_weights(impact[group], cfg)
+        weights[conflicts] = grouped_weights(impact, list(_groups(context, conflicts, cfg.within)), cfg)
         shown = dict(zip(np.flatnonzero(conflicts).tolist(), impact.tolist(), strict=True))
         said = [f"{why}, impact {shown[row]:.3g}" if row in shown else why for row, why in enumerate(said)]
     return pd.DataFrame({"doc_id": context.docs["doc_id"].to_numpy(), "weight": weights, "role": roles, "why": said})
@@ -73,6 +72,25 @@ def _groups(context: StrategyContext, conflicts: np.ndarray, within: tuple[str, 
         )
     table = aligned(context.evidence, context.docs, "the evidence")[conflicts].reset_index(drop=True)
     yield from (rows.index.to_numpy() for _, rows in table.groupby(list(within), sort=True, dropna=False))
+
+
+def grouped_weights(impact: Floats, groups: Sequence[np.ndarray], cfg: TraceParams) -> Floats:
+    """Weights of mean 1 over all conflicts: `impact_weights` of each group that has an impact above 0, and 0 in the others.
+
+    Args:
+        impact: Of every conflict [n].
+        groups: Places of the conflicts that are weighed against each other, each place once.
+        cfg: How an impact becomes a weight.
+
+    Raises:
+        TruingError: no impact is above 0.
+    """
+    helping = [group for group in groups if cfg.negative == "softplus" or impact[group].max() > 0]
+    weights = np.zeros(len(impact))
+    for group in helping or [np.arange(len(impact))]:
+        weights[group] = impact_weights(impact[group], cfg)
+    kept = sum(len(group) for group in helping)
+    return weights if kept == len(impact) else weights * (len(impact) / kept)
 
 
 def impact_weights(impact: Floats, cfg: TraceParams) -> Floats:

@@ -162,3 +162,16 @@ def test_weights_are_of_mean_one_among_conflicts_that_break_the_same_rules() -> 
     assert together[2] < 0.05
     with pytest.raises(TruingError, match="lacks the columns rule"):
         made("trace", table, within=["rule"])
+
+
+def test_conflicts_of_which_none_helps_weigh_nothing_and_the_others_make_up_for_it() -> None:
+    table = evidence(["INVERT"] * 4 + ["AGREE"], [3.0, 1.0, -0.02, 0.0, None])
+    table["rules_chosen"] = ["long", "long", "short", "short", ""]
+    kept = made("trace", table, within=["rules_chosen"])
+    # Mean 1 over the four conflicts, as without the groups.
+    assert kept.frame["weight"].to_numpy() == pytest.approx([3.0, 1.0, 0.0, 0.0, 1.0])
+    soft = made("trace", table, within=["rules_chosen"], negative="softplus").frame["weight"].to_numpy()
+    assert soft[2] > 0
+    table["impact"] = [-1.0, -1.0, -1.0, 0.0, None]
+    with pytest.raises(TruingError, match="no conflict of 4 has an impact above 0"):
+        made("trace", table, within=["rules_chosen"])
