@@ -24,12 +24,12 @@ import argparse
 import gc
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -215,7 +215,11 @@ def report(checks: dict[str, bool]) -> bool:
 
 
 def peak(side: str) -> int:
-    """Bytes that one side adds to the largest resident size of a fresh process."""
+    """Bytes that one side needs beyond what a fresh process holds before it, at its largest; Linux only.
+
+    The kernel's record of the largest size is set back first: loading libraries takes more for a moment than it keeps, and a peak
+    below that one would not show.
+    """
     from truing.models.gates import gate_scores
     from truing.models.impact_answers import Answer
 
@@ -229,9 +233,16 @@ def peak(side: str) -> int:
         else (lambda answers: train_epoch(model, answers))
     )
     work(short)  # libraries take their own share on first use
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    Path("/proc/self/clear_refs").write_text("5")
+    before = resident("VmRSS")
     work(rows)
-    return 1024 * (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+    return resident("VmHWM") - before
+
+
+def resident(name: str) -> int:
+    """A size of this process in bytes, as /proc/self/status names it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(1024 * int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
 
 def memory() -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -94,7 +93,7 @@ def _lines(context: Context, by_name: Mapping[str, Made], axis: str) -> list[Lin
     for name, one in by_name.items():
         # Two names of one way of training are one point.
         groups.setdefault(one.others(axis), {}).setdefault(float(getattr(one, axis)), name)
-    kept = [points for points in groups.values() if len(points) > 1 and _nested([by_name[points[x]].documents for x in sorted(points)])]
+    kept = [points for points in groups.values() if len(points) > 1 and _of_one([by_name[points[x]].documents for x in sorted(points)])]
     found = [_line(context, points, by_name, PALETTE[index % len(PALETTE)]) for index, points in enumerate(kept)]
     metric = agreement(context)
     before = context.data.get(OLD, metric.arm, metric.name)
@@ -104,9 +103,9 @@ def _lines(context: Context, by_name: Mapping[str, Made], axis: str) -> list[Lin
     return found
 
 
-def _nested(documents: list[frozenset[str]]) -> bool:
-    """Whether each is all of the one before, or more: a line over other pairs would be about the pairs."""
-    return all(one <= other for one, other in pairwise(documents))
+def _of_one(documents: list[frozenset[str]]) -> bool:
+    """Whether each is a part of the last: a line over other pairs would be about the pairs."""
+    return all(one <= documents[-1] for one in documents)
 
 
 def _line(context: Context, points: Mapping[float, str], by_name: Mapping[str, Made], colour: str) -> Line:
