@@ -8,7 +8,7 @@ import shutil
 import pytest
 from support.checkout import ROOT, Checkout, copy_of_the_tree
 
-from truing.core.files import Layout, read_json, read_jsonl
+from truing.core.files import Layout, read_jsonl
 from truing.core.tables import read_parquet
 
 pytestmark = pytest.mark.slow
@@ -73,4 +73,3 @@ def test_the_page_says_what_came_of_it(repeated: Checkout) -> None:
     page = (Layout(repeated.root).metrics / "report/index.html").read_text()
     assert 'id="realign-pku"' in page
     assert "turns round" in page
-    assert read_json(Layout(repeated.root).metrics / "summary.json")
