@@ -21,7 +21,7 @@ $(READY): requirements.lock pyproject.toml
 
 repro: venv
 	truing plan --check
-	dvc repro
+	truing repro
 	truing show
 
 # Experiments as rows: what varies among the parameters, the means of the first headline metrics, and the declared differences.

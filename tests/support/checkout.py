@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -37,8 +38,8 @@ class Checkout:
         return done.stdout
 
     def ran(self, output: str) -> set[str]:
-        """Names of the stages that a `dvc repro` ran."""
-        return {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+        """Names of the stages that a `dvc repro` or `truing repro` ran."""
+        return set(re.findall(r"^(?:\S+: )?Running stage '([^']+)'", output, re.MULTILINE))
 
     def commit(self, message: str) -> None:
         """Commit everything."""

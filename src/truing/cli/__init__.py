@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from truing.cli import impact, judging, models, pipeline, publish, results  # noqa: F401 - importing a module adds its commands
+from truing.cli import impact, judging, models, pipeline, publish, repro, results  # noqa: F401 - importing a module adds its commands
 from truing.cli.app import app
 from truing.core.errors import TruingError
 

@@ -60,8 +60,10 @@ def _edited(params: Path, overlays: list[Path], values: list[str]) -> str:
 def _yaml(text: str) -> Any:
     import yaml
 
+    from truing.core.files import load_yaml
+
     try:
-        return yaml.safe_load(text)
+        return load_yaml(text)
     except yaml.YAMLError as error:
         raise TruingError(f"params.yaml: not valid YAML: {error}", "a YAML mapping", "correct the line named above") from error
 
