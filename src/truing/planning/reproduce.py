@@ -20,6 +20,14 @@ from truing.planning.experiments import command
 Graph = Mapping[str, frozenset[str]]
 Start = Callable[[str, str | None], int]
 
+# What DVC says after every command, here after every stage; `dvc repro` says it once at the end.
+_HINTS = (
+    "To track the changes with git, run:",
+    "\tgit add ",
+    "To enable auto staging, run:",
+    "\tdvc config core.autostage ",
+    "Use `dvc push` to ",
+)
 _LINE = re.compile(r'^"(?P<stage>[^"]+)"(?: -> "(?P<reader>[^"]+)")?;$')
 
 
@@ -104,7 +112,7 @@ def run_stages(graph: Graph, slots: Sequence[str | None], start: Start, keep_goi
 
 
 def dvc_start(root: Path, say: Callable[[str], None]) -> Start:
-    """A start that has DVC reproduce one stage and says each line of its output after the stage's name."""
+    """A start that has DVC reproduce one stage and says each line of its output after the stage's name, but for DVC's hints."""
 
     def start(stage: str, device: str | None) -> int:
         env = os.environ if device is None else {**os.environ, "CUDA_VISIBLE_DEVICES": device}
@@ -112,7 +120,7 @@ def dvc_start(root: Path, say: Callable[[str], None]) -> Start:
         arguments = ("dvc", "--wait-for-lock", "repro", "--single-item", stage)
         with subprocess.Popen(arguments, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
             for line in process.stdout or ():
-                if line.strip():
+                if line.strip() and not line.startswith(_HINTS):
                     say(f"{stage}: {line.rstrip()}")
         return process.returncode
 

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -146,7 +147,7 @@ def test_a_failure_is_an_error_that_names_the_stage() -> None:
 
 # Each of the two in the middle ends only once the other has begun.
 MEET = "touch {0}.here; for i in $(seq 200); do test -e {1}.here && exec cp first {0}; sleep 0.1; done; exit 1"
-STAGES = {
+STAGES: dict[str, dict[str, Any]] = {
     "first": {"cmd": "printf 1 > first", "outs": ["first"]},
     "left": {"cmd": MEET.format("left", "right"), "deps": ["first"], "outs": ["left"]},
     "right": {"cmd": MEET.format("right", "left"), "deps": ["first"], "outs": ["right"]},
@@ -178,7 +179,11 @@ def test_dvc_runs_two_stages_at_once_and_has_nothing_left_to_do(toy: Path) -> No
     assert run_stages(to_run(toy, graph), ["7", "8"], dvc_start(toy, lines.append)) == []
     assert (toy / "last").read_text() == "11"
     assert (toy / "device").read_text() in ("7", "8")
-    assert "last: Running stage 'last':" in lines
+    assert [line for line in lines if line.startswith("last:")] == [
+        "last: Running stage 'last':",
+        "last: > " + STAGES["last"]["cmd"],
+        "last: Updating lock file 'dvc.lock'",
+    ]
     assert to_run(toy, graph) == {}
     done = subprocess.run(["dvc", "repro"], cwd=toy, check=True, capture_output=True, text=True)
     assert "up to date" in done.stdout

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
+from support.multiplicity import Method, adjusted_by_statsmodels
 
 from truing.core.seeds import stream
 from truing.stats.audit.boxes import Span, UndefinedNumberError
@@ -142,13 +142,14 @@ def test_exact_numbers_have_no_range() -> None:
 @given(st.lists(st.tuples(st.floats(1e-6, 1), st.floats(0, 1)), min_size=2, max_size=3), st.sampled_from(["holm", "bh", "bonferroni"]))
 @settings(max_examples=8, deadline=None)
 def test_adjusted_ranges_hold_every_adjusted_family(ends: list[tuple[float, float]], correction: Correction) -> None:
-    method = {"holm": "holm", "bh": "fdr_bh", "bonferroni": "bonferroni"}[correction]
+    methods: dict[Correction, Method] = {"holm": "holm", "bh": "fdr_bh", "bonferroni": "bonferroni"}
+    method = methods[correction]
     spans = [Span(hi * (0.5 + share / 2), hi * share, hi) for hi, share in ends]
     found = adjusted(spans, correction)
-    assert [span.at for span in found] == pytest.approx(multipletests([span.at for span in spans], method=method)[1])
+    assert [span.at for span in found] == pytest.approx(adjusted_by_statsmodels([span.at for span in spans], method))
     for corner in itertools.product((0, 1), repeat=len(spans)):
         values = [(span.lo, span.hi)[end] for span, end in zip(spans, corner, strict=True)]
-        for span, value in zip(found, multipletests(values, method=method)[1], strict=True):
+        for span, value in zip(found, adjusted_by_statsmodels(values, method), strict=True):
             assert span.lo - 1e-12 <= value <= span.hi + 1e-12
 
 

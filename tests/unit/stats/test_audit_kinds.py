@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower
 from statsmodels.stats.weightstats import ttost_ind
+from support.multiplicity import Method, adjusted_by_statsmodels
 
 from truing.core.seeds import stream
 from truing.stats.audit import Answer, Verdict, answers_json, audit
@@ -132,8 +132,9 @@ def levels(name: str, claim: dict[str, object], p: float) -> list[Case]:
 def families() -> list[Case]:
     """The significant pairs by the raw data at a level between two adjusted p-values, and at one of them."""
     cases = []
-    for correction, method in (("bonferroni", "bonferroni"), ("holm", "holm"), ("bh", "fdr_bh"), ("none", None)):
-        found = list(RAW_P) if method is None else [float(p) for p in multipletests(RAW_P, method=method)[1]]
+    methods: dict[str, Method | None] = {"bonferroni": "bonferroni", "holm": "holm", "bh": "fdr_bh", "none": None}
+    for correction, method in methods.items():
+        found = list(RAW_P) if method is None else adjusted_by_statsmodels(RAW_P, method)
         order = sorted(set(found))
         # The widest gap between neighbours leaves the most room for rounding.
         low, high = max(itertools.pairwise(order), key=lambda pair: pair[1] / pair[0])
@@ -233,8 +234,7 @@ def test_the_direction_is_a_minus_b() -> None:
     wrong = one(kind="cohen_d", metric="acc", a="one", b="two", value=f"{D:.0f}")
     assert (right.verdict, wrong.verdict) == (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED)
     assert "the size agrees and the sign does not" in wrong.note
-    lower = one(kind="each_greater", metric="acc", conditions=["one"], than="two", alpha=0.9)
-    assert lower.verdict is Verdict.NOT_REPRODUCED
+    assert one(kind="each_greater", metric="acc", conditions=["one"], than="two", alpha=0.9).verdict is Verdict.NOT_REPRODUCED
 
 
 def test_a_tolerance_takes_the_place_of_the_last_digit() -> None:
@@ -244,8 +244,7 @@ def test_a_tolerance_takes_the_place_of_the_last_digit() -> None:
 
 
 def test_bonferroni_multiplies_the_p_value() -> None:
-    plain = one(kind="significant", metric="acc", a="two", b="one", alpha=0.05)
-    corrected = one(kind="significant", metric="acc", a="two", b="one", alpha=0.05, m=10)
+    plain, corrected = (one(kind="significant", metric="acc", a="two", b="one", alpha=0.05, m=m) for m in (1, 10))
     assert plain.computed is not None
     assert corrected.computed == pytest.approx(min(1.0, 10 * plain.computed))
     assert one(kind="significant", metric="acc", a="two", b="one", alpha=3 * P12, m=10).verdict is Verdict.NOT_REPRODUCED
