@@ -20,11 +20,6 @@ def undrawn(inputs: ReportInputs) -> dict[str, bytes]:
         return render(inputs)
 
 
-def words(source: str) -> str:
-    source = re.sub(r"<(style|svg).*?</\1>", " ", source, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", source)).strip()
-
-
 def between(source: str, start: str, end: str) -> str:
     return source[source.index(start) : source.index(end, source.index(start))]
 

@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pandas as pd
+from support.markup import words
 from support.results import protocol, row, table
 
 from truing.contracts.declaration import Contrast, Declaration, Family, Outcome
@@ -179,10 +180,6 @@ def plain() -> ReportInputs:
     return inputs_of(measured())
 
 
-def words(markup: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", " ", markup, flags=re.DOTALL)))
-
-
 def part(index: str, key: str) -> str:
     start = index.index(f'<section class="part" id="realign-{key}">')
     return index[start : index.index("</section>", start)]
@@ -193,7 +190,7 @@ def lead(index: str) -> str:
 
 
 def rows_of(markup: str) -> list[str]:
-    return [words(found).strip() for found in re.findall(r"<tr>.*?</tr>", markup, re.DOTALL)]
+    return [words(found) for found in re.findall(r"<tr>.*?</tr>", markup, re.DOTALL)]
 
 
 def said(blocks: Sequence[Block]) -> list[str]:
@@ -201,7 +198,7 @@ def said(blocks: Sequence[Block]) -> list[str]:
     found = []
     for block in blocks:
         if isinstance(block, Table):
-            found += [words(" ".join(f"{cell.html} {cell.note}" for cell in line)).strip() for line in block.rows]
+            found += [words(" ".join(f"{cell.html} {cell.note}" for cell in line)) for line in block.rows]
         elif isinstance(block, Prose):
             found.append(words(block.html))
     return found

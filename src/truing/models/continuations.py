@@ -13,7 +13,8 @@ import numpy as np
 
 from truing.core.errors import Exit, TruingError, some
 from truing.models.encoding import rendered_ids
-from truing.models.scoring import evaluating, last_logits
+from truing.models.loading import evaluating
+from truing.models.scoring import last_logits
 
 if TYPE_CHECKING:
     import torch

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from truing.core.errors import Exit, TruingError, some
 from truing.models.impact_answers import Answer, by_length, log_likelihoods
-from truing.models.scoring import evaluating
+from truing.models.loading import evaluating
 
 if TYPE_CHECKING:
     import torch

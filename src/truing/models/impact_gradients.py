@@ -14,7 +14,7 @@ import numpy as np
 
 from truing.models.gates import Floats, Stack, lora_parameters
 from truing.models.impact_answers import Answer, by_length, log_likelihoods
-from truing.models.scoring import evaluating
+from truing.models.loading import evaluating
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -127,6 +128,17 @@ def load_model(
             model = attach_adapter(model, earlier).merge_and_unload()
         model = attach_adapter(model, adapter)
     return model.eval()
+
+
+@contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """Put a model into evaluation mode, without dropout, and back into the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def _weights_folder(base: Path, document: Mapping[str, Any]) -> Path:

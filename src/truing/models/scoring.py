@@ -12,8 +12,7 @@ labels between -20 and -40 nats, while the shares of the labels agreed to 4e-8.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from truing.core.errors import Exit, TruingError, some
 from truing.models.encoding import Encoder
 from truing.models.labels import Sequences, label_sequences
+from truing.models.loading import evaluating
 
 if TYPE_CHECKING:
     import torch
@@ -164,17 +164,6 @@ def accepted(model: Any) -> set[str]:
     """Names of the arguments of a model's forward, looking through a PEFT wrapper."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return set(inspect.signature(type(inner).forward).parameters)
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """Put a model into evaluation mode, without dropout, and back into the mode it was in."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def _require_room(model: Any, rows: list[Prompt]) -> None:

@@ -13,7 +13,8 @@ from pydantic import Field
 
 from truing.core.registry import Params
 from truing.core.seeds import stream
-from truing.models.scoring import evaluating, left_padded
+from truing.models.loading import evaluating
+from truing.models.scoring import left_padded
 
 if TYPE_CHECKING:
     import torch

@@ -12,7 +12,7 @@ import numpy as np
 from truing.core.seeds import stream
 from truing.models.impact_answers import Answer, log_likelihoods
 from truing.models.impact_gradients import trainable
-from truing.models.scoring import evaluating
+from truing.models.loading import evaluating
 from truing.signals import SignalContext
 from truing.signals.impact_gold import AGREE, INVERT, PUNISH, Gold
 from truing.signals.impact_params import ImpactParams

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from truing.models.chat import Tokens
+from truing.models.loading import evaluating
 from truing.train.examples import IGNORED
 from truing.train.losses import Pairs
 from truing.train.losses.kl import chunked_kl
@@ -195,17 +196,6 @@ def as_reference(trainer: Any) -> Iterator[None]:
     quiet = evaluating(trainer.model) if trainer.switch.noisy else nullcontext()
     with torch.no_grad(), quiet, trainer.switch.off():
         yield
-
-
-@contextmanager
-def evaluating(model: Any) -> Iterator[None]:
-    """While open, the model is in evaluation mode; afterwards it is in the mode that it was in."""
-    training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(training)
 
 
 def head_of(trainer: Any) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -27,7 +27,7 @@ from truing.train.objective import Objective, build_objective
 from truing.train.pair_trainer import AdapterSwitch, Tally, collator, pair_trainer, wanted, wanted_of_reference
 from truing.train.pairs import PairSet, Role, build_pairs, epoch_order
 from truing.train.reference import check_head, end_measures, reference_log_probs, values_digest
-from truing.train.settings import check_lora_keys, check_trainer_keys
+from truing.train.settings import LibraryMaps
 
 _WHERE = "method.losses"
 _TALLY = "tally.json"
@@ -82,23 +82,14 @@ class PreferenceMethod(Params):
         return build_objective({role: [entry.model_dump() for entry in entries] for role, entries in self.losses.items()}, _WHERE)
 
 
-class PreferenceParams(Params):
-    """Two maps for the libraries (`trl.SFTConfig`, `peft.LoraConfig`) and one for the method."""
+class PreferenceParams(LibraryMaps):
+    """The maps for the libraries and one for the method."""
 
-    trainer: dict[str, Any] = Field(default_factory=dict)
-    lora: dict[str, Any] = Field(default_factory=lambda: {"target_modules": "all-linear"})
     method: PreferenceMethod
-
-    @field_validator("trainer")
-    @classmethod
-    def _trainer(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_trainer_keys(value)
-        return value
 
     @field_validator("lora")
     @classmethod
-    def _lora(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_lora_keys(value)
+    def _unbiased(cls, value: dict[str, Any]) -> dict[str, Any]:
         if value.get("bias", "none") != "none":
             raise ValueError("lora.bias trains biases of the model itself, which is the reference when the adapter is off; leave it out")
         return value

@@ -13,6 +13,7 @@ import numpy as np
 from truing.core.digests import digest_bytes
 from truing.core.errors import Exit, TruingError
 from truing.core.files import write_bytes
+from truing.models.loading import evaluating
 from truing.train.losses.kl import chunked_kl
 from truing.train.objective import Objective
 from truing.train.pair_trainer import (
@@ -22,7 +23,6 @@ from truing.train.pair_trainer import (
     Wanted,
     as_reference,
     collator,
-    evaluating,
     forward,
     head_of,
     part_of,

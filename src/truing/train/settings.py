@@ -10,7 +10,10 @@ from difflib import get_close_matches
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from pydantic import Field, field_validator
+
 from truing.core.errors import MAX_EXAMPLES, Exit, TruingError, some
+from truing.core.registry import Params
 
 _WHERE = "recipe"
 
@@ -62,22 +65,26 @@ _OWNED_LORA = {
 }
 
 
-def check_trainer_keys(values: Mapping[str, Any]) -> None:
-    """Refuse trainer arguments that this project sets itself. Cheap: imports no library.
+class LibraryMaps(Params):
+    """What a recipe hands to the libraries: `trainer` to `trl.SFTConfig`, `lora` to `peft.LoraConfig`; what is ours to set is refused.
 
-    Raises:
-        ValueError: naming each owned key and why it is owned.
+    Cheap: a recipe is checked without importing either library.
     """
-    _refuse_owned(values, _OWNED, "trainer")
 
+    trainer: dict[str, Any] = Field(default_factory=dict)
+    lora: dict[str, Any] = Field(default_factory=lambda: {"target_modules": "all-linear"})
 
-def check_lora_keys(values: Mapping[str, Any]) -> None:
-    """Refuse LoRA arguments that this project sets itself. Cheap: imports no library.
+    @field_validator("trainer")
+    @classmethod
+    def _trainer(cls, value: dict[str, Any]) -> dict[str, Any]:
+        _refuse_owned(value, _OWNED, "trainer")
+        return value
 
-    Raises:
-        ValueError: naming each owned key and why it is owned.
-    """
-    _refuse_owned(values, _OWNED_LORA, "lora")
+    @field_validator("lora")
+    @classmethod
+    def _lora(cls, value: dict[str, Any]) -> dict[str, Any]:
+        _refuse_owned(value, _OWNED_LORA, "lora")
+        return value
 
 
 def _refuse_owned(values: Mapping[str, Any], owned: Mapping[str, str], kind: str) -> None:

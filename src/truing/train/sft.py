@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from truing.core.digests import digest, digest_bytes
 from truing.core.registry import Params
@@ -18,7 +18,7 @@ from truing.train.checkpoints import marking_callback
 from truing.train.examples import Examples, build_examples
 from truing.train.facts import protocol_facts, training_facts
 from truing.train.library_run import build_trainer, resume_point, start_identity, start_protocol
-from truing.train.settings import check_lora_keys, check_trainer_keys, quantization_config
+from truing.train.settings import LibraryMaps, quantization_config
 from truing.train.trainer import collator, dataset, weighted_trainer
 
 
@@ -42,24 +42,10 @@ class SftMethod(Params):
     quantize: Literal["nf4"] | None = None
 
 
-class SftParams(Params):
-    """Two maps for the libraries (`trl.SFTConfig`, `peft.LoraConfig`) and one for the method."""
+class SftParams(LibraryMaps):
+    """The maps for the libraries and one for the method."""
 
-    trainer: dict[str, Any] = Field(default_factory=dict)
-    lora: dict[str, Any] = Field(default_factory=lambda: {"target_modules": "all-linear"})
     method: SftMethod = SftMethod()
-
-    @field_validator("trainer")
-    @classmethod
-    def _trainer(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_trainer_keys(value)
-        return value
-
-    @field_validator("lora")
-    @classmethod
-    def _lora(cls, value: dict[str, Any]) -> dict[str, Any]:
-        check_lora_keys(value)
-        return value
 
 
 @recipe("sft", SftParams)

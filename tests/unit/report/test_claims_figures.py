@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 import pytest
 from markupsafe import Markup
-from support.claims_page import Make, between, captions, undrawn, words
+from support.claims_page import Make, between, captions, undrawn
+from support.markup import words
 
 from truing.report import render
 from truing.report.sections import nullbench

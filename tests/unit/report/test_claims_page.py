@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from support.claims_page import Make, between, captions, undrawn, words
+from support.claims_page import Make, between, captions, undrawn
+from support.markup import words
 
 from truing.contracts.declaration import Declaration
 from truing.core import numbers

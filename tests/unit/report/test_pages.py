@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from support.markup import words
 
 from truing.core import numbers
 from truing.core.errors import TruingError
@@ -40,11 +41,6 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def index(pages: dict[str, bytes]) -> str:
     return pages["index.html"].decode()
-
-
-def words(source: str) -> str:
-    source = re.sub(r"<(style|svg).*?</\1>", " ", source, flags=re.DOTALL)
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", source))
 
 
 def test_two_renders_are_equal_byte_for_byte(inputs: ReportInputs, pages: dict[str, bytes]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from support.markup import words
 from support.results import row, table
 
 from truing.contracts.declaration import Contrast, Declaration, Family, Outcome
@@ -135,10 +136,6 @@ def index() -> str:
 def part(index: str, key: str) -> str:
     start = index.index(f'<section class="part" id="persona-{key}">')
     return index[start : index.index("</section>", start)]
-
-
-def words(markup: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", re.sub(r"<svg.*?</svg>", " ", markup, flags=re.DOTALL)))
 
 
 def table_row(index: str, key: str, name: str) -> str:

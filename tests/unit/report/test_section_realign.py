@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from support.markup import words
 from support.realign_page import (
     COMPLIES,
     DECLARATION,
@@ -23,7 +24,6 @@ from support.realign_page import (
     plain,
     rows_of,
     said,
-    words,
 )
 from support.results import table
 

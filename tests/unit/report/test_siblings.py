@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from markupsafe import Markup
+from support.markup import words
 from support.results import protocol
 from support.results import row as result_row
 
@@ -53,10 +54,6 @@ def undrawn(inputs: ReportInputs) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(figures, "draw", lambda *_: Markup("<svg></svg>"))
         return render(inputs)["index.html"].decode()
-
-
-def words(source: str) -> str:
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", source)).strip()
 
 
 def part(index: str) -> str:

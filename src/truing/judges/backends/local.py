@@ -126,7 +126,7 @@ class Local:
     def _tokens(self, prompt: list[int], sent: Sent) -> tuple[list[int], tuple[tuple[tuple[str, float], ...], ...], bool]:
         import torch
 
-        from truing.models.scoring import evaluating
+        from truing.models.loading import evaluating
 
         luck = None if sent.temperature == 0 else stream(int(sent.seed or 0), "judging", "reply").random(sent.max_tokens)
         tokens: list[int] = []
