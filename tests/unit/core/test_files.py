@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -92,6 +93,27 @@ def test_sweeping_spares_what_a_running_process_is_writing(project: Path) -> Non
         sweep(project)
         assert folder.exists()
     assert (project / "models" / "x").is_dir()
+
+
+@pytest.mark.parametrize("left", [True, False], ids=["half removed", "removed"])
+def test_remains_that_another_stage_sweeps_meanwhile_are_no_error(project: Path, monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    remains = project / ".scratch" / "tmp" / f".tmp-{ended.pid}-x"
+    (remains / "part").mkdir(parents=True)
+    remove, calls = shutil.rmtree, []
+
+    def meanwhile(path: Path) -> None:
+        calls.append(path)
+        if len(calls) == 1:
+            remove(path / "part" if left else path)
+            raise FileNotFoundError(path)
+        remove(path)
+
+    monkeypatch.setattr(shutil, "rmtree", meanwhile)
+    sweep(project)
+    assert not remains.exists()
+    assert len(calls) == 1 + left
 
 
 def test_a_folder_replaces_the_old_one_as_a_whole(project: Path) -> None:
