@@ -166,6 +166,7 @@ def test_pages_are_built_on_demand(tmp_path: Path) -> None:
     assert "doc_id" in next(page for page in pages if "validations" in page.parts).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_and_nothing_heavy_is_imported_early(tmp_path: Path) -> None:
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_for(60)), encoding="utf-8")
     script = (

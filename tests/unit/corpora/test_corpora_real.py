@@ -54,6 +54,7 @@ def test_ag_news_with_permuted_names_is_flagged(tmp_path: Path, order: tuple[str
     )
 
 
+@pytest.mark.slow
 def test_near_copies_across_a_cut_of_ag_news_are_dropped() -> None:
     halves = {"train": 0.7, "eval": 0.3}
     held = build("ag_news", NEWS, split={"name": "eval", "of": halves})

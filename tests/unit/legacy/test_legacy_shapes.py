@@ -77,6 +77,7 @@ def test_the_row_is_what_was_written() -> None:
     pd.testing.assert_frame_equal(again.dropna(axis="columns"), frame.dropna(axis="columns"))
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(data=st.data())
 def test_random_tables_in_every_shape(data: st.DataObject) -> None:

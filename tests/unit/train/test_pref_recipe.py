@@ -244,6 +244,7 @@ STATEFUL = pair_values(
 )
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_bytes(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from truing.train import pair_trainer, reference
 

@@ -125,6 +125,7 @@ def test_outputs_hold_no_path_and_are_canonical(tmp_path: Path, train: Train) ->
     assert not (tmp_path / "scratch").exists()
 
 
+@pytest.mark.slow
 def test_arms_of_one_seed_are_paired_and_seeds_differ(train: Train) -> None:
     first = train("a", group="uniform")
     assert train("b", group="tarp")["adapter_digest"] == first["adapter_digest"]
@@ -132,6 +133,7 @@ def test_arms_of_one_seed_are_paired_and_seeds_differ(train: Train) -> None:
     assert train("d", phase="dpo")["adapter_digest"] != first["adapter_digest"]
 
 
+@pytest.mark.slow
 def test_a_document_of_weight_zero_teaches_nothing(train: Train) -> None:
     rows = news_rows()
     weights = manifest(rows, [0.0, *[1.0] * 23])
@@ -141,6 +143,7 @@ def test_a_document_of_weight_zero_teaches_nothing(train: Train) -> None:
     assert train("c", rows=other)["adapter_digest"] != train("d", rows=rows)["adapter_digest"]
 
 
+@pytest.mark.slow
 def test_weights_pull_the_model_towards_their_documents(base: Path, tmp_path: Path, train: Train) -> None:
     rows = news_rows(48)
     heavy = manifest(rows, [20.0 if row["label"] == "science" else 1.0 for row in rows])
@@ -167,6 +170,7 @@ def _mean_probability(base: Path, adapter: Path, answer: str) -> float:
     return float(np.mean([row[tokenizer.convert_tokens_to_ids(answer)].item() for row in rows]))
 
 
+@pytest.mark.slow
 def test_a_chain_starts_from_its_merged_ancestors_and_carries_them(tmp_path: Path, train: Train) -> None:
     first = train("first")
     second = train("second", phase="dpo", parent=tmp_path / "first")
@@ -225,6 +229,7 @@ def test_an_existing_output_is_replaced_as_a_whole(tmp_path: Path, train: Train)
     assert not (tmp_path / "out" / "stale").exists()
 
 
+@pytest.mark.slow
 def test_a_run_that_ended_but_was_not_published_trains_no_step_again(
     tmp_path: Path, train: Train, base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +262,7 @@ def test_a_corpus_distilled_from_an_adapter_is_refused(base: Path, train: Train)
     assert train(distiller={**OWN, "base_digest": own})["restricted"] is None
 
 
+@pytest.mark.slow
 def test_a_restriction_is_in_the_lineage_and_passes_on_to_every_later_phase(tmp_path: Path, train: Train) -> None:
     assert train("first", restricted="a persona")["restricted"] == "a persona"
     second = train("second", parent=tmp_path / "first", phase="dpo", restricted="harmful rows")
