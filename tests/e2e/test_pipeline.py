@@ -120,7 +120,9 @@ def test_editing_a_recipe_makes_stale_only_what_reads_it(checkout: Checkout) -> 
 def test_a_new_seed_runs_only_its_own_nodes(checkout: Checkout) -> None:
     checkout.run("truing", "plan", "--set", "run.seeds=[1, 2]")
     # Two at once, which ends where `dvc repro` ends.
-    ran = checkout.ran(checkout.run("truing", "repro", "--jobs", "2"))
+    said = checkout.run("truing", "repro", "--jobs", "2")
+    ran = checkout.ran(said)
+    assert not re.search("^Running stage", said, re.MULTILINE), "a stage was left to the last `dvc repro`"
     assert checkout.ran(checkout.run("dvc", "repro")) == set()
     trained = {name for name in ran if name.startswith("train@")}
     assert len(trained) == 2

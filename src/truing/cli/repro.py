@@ -26,13 +26,13 @@ def repro(
     from joblib import cpu_count
 
     from truing.planning.project import Project
-    from truing.planning.reproduce import dvc_start, require_success, run_stages, slots, stage_graph, to_run
+    from truing.planning.reproduce import dvc_start, places, require_success, run_stages, stage_graph, to_run
 
     project = Project.open()
     root = project.layout.root
-    places = slots(jobs, project.settings.run.threads, _devices(devices), cpu_count())
+    slots = places(jobs, project.settings.run.threads, _devices(devices), cpu_count())
     graph = to_run(root, stage_graph(root, targets or ()))
-    require_success(run_stages(graph, places, _counted(dvc_start(root, typer.echo), len(graph)), keep_going))
+    require_success(run_stages(graph, slots, _counted(dvc_start(root, typer.echo), len(graph)), keep_going))
     # DVC has the last word: it runs what is left, or says that there is nothing.
     if subprocess.run(["dvc", "repro", *(targets or ())], cwd=root, check=False).returncode != 0:
         raise TruingError("`dvc repro` failed after all stages had run", "nothing left to do", "see its lines above", Exit.FAILED)

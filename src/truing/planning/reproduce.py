@@ -9,7 +9,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -28,6 +28,7 @@ _HINTS = (
     "\tdvc config core.autostage ",
     "Use `dvc push` to ",
 )
+_FRAME = ("strict digraph {", "}")
 _LINE = re.compile(r'^"(?P<stage>[^"]+)"(?: -> "(?P<reader>[^"]+)")?;$')
 
 
@@ -35,16 +36,29 @@ def stage_graph(root: Path, targets: Sequence[str] = ()) -> dict[str, frozenset[
     """Every stage of the project, or each target and all that it rests on, with the stages whose outputs it reads.
 
     Raises:
-        TruingError: DVC finds the pipeline wrong, or does not know a target.
+        TruingError: DVC finds the pipeline wrong, does not know a target, or draws its graph in another form than is read here.
     """
     reads: dict[str, set[str]] = {}
     for target in [[target] for target in targets] or [[]]:
-        for line in command(root, "dvc", "dag", "--dot", *target).splitlines():
-            if found := _LINE.match(line):
-                reads.setdefault(found["stage"], set())
-                if found["reader"]:
-                    reads.setdefault(found["reader"], set()).add(found["stage"])
+        for stage, reader in _drawn(command(root, "dvc", "dag", "--dot", *target)):
+            reads.setdefault(stage, set())
+            if reader is not None:
+                reads.setdefault(reader, set()).add(stage)
     return {stage: frozenset(needs) for stage, needs in reads.items()}
+
+
+def _drawn(dot: str) -> Iterator[tuple[str, str | None]]:
+    """Each stage of a graph by itself, and each with a stage that reads from it."""
+    for line in filter(None, dot.splitlines()):
+        if line in _FRAME:
+            continue
+        found = _LINE.match(line)
+        if found is None:
+            # Left out, a stage would run by itself at the end, and nobody would know why all takes so long.
+            raise TruingError(
+                f"`dvc dag --dot` printed {line!r}", '"stage"; or "stage" -> "reader";', "use `dvc repro`, or the locked version of DVC"
+            )
+        yield found["stage"], found["reader"]
 
 
 def to_run(root: Path, graph: Graph) -> dict[str, frozenset[str]]:
@@ -127,7 +141,7 @@ def dvc_start(root: Path, say: Callable[[str], None]) -> Start:
     return start
 
 
-def slots(jobs: int | None, threads: int, devices: Sequence[str], cores: int) -> list[str | None]:
+def places(jobs: int | None, threads: int, devices: Sequence[str], cores: int) -> list[str | None]:
     """The places for stages: one per device where there are any, else as many as the processors have room for.
 
     Args:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import threading
 import time
@@ -17,13 +16,14 @@ from hypothesis import strategies as st
 
 from truing.cli.repro import _devices
 from truing.core.errors import Exit, TruingError
+from truing.planning import reproduce
 from truing.planning.reproduce import (
     downstream,
     dvc_start,
     longest_first,
+    places,
     require_success,
     run_stages,
-    slots,
     stage_graph,
     to_run,
 )
@@ -119,15 +119,15 @@ def test_what_reads_from_a_changed_stage_may_have_to_run_and_waits_for_that_only
     ],
 )
 def test_places_fit_the_machine(jobs: int | None, threads: int, devices: list[str], cores: int, expected: list[str | None]) -> None:
-    assert slots(jobs, threads, devices, cores) == expected
+    assert places(jobs, threads, devices, cores) == expected
 
 
 def test_more_threads_than_processors_are_refused() -> None:
     with pytest.raises(TruingError, match="--jobs 2: with 2 threads each") as refused:
-        slots(2, 2, [], 3)
+        places(2, 2, [], 3)
     assert refused.value.code == Exit.REFUSED
     with pytest.raises(TruingError, match="1 or more"):
-        slots(0, 1, [], 3)
+        places(0, 1, [], 3)
 
 
 def test_devices_are_those_named_or_those_left_visible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,4 +205,12 @@ def test_a_failed_stage_is_named_with_its_own_words_and_runs_again(toy: Path) ->
 def test_what_dvc_says_of_an_unknown_target_reaches_the_user(toy: Path) -> None:
     with pytest.raises(TruingError, match="no-such"):
         stage_graph(toy, ["no-such"])
-    assert os.environ.get("CUDA_VISIBLE_DEVICES") != "7", "a device is of its stage only"
+
+
+def test_a_graph_drawn_in_another_form_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = 'strict digraph {\n"a";\n"a" -> "b";\n}\n'
+    monkeypatch.setattr(reproduce, "command", lambda *_: drawn)
+    assert stage_graph(tmp_path) == {"a": frozenset(), "b": frozenset("a")}
+    monkeypatch.setattr(reproduce, "command", lambda *_: drawn.replace(";", " [weight=1];"))
+    with pytest.raises(TruingError, match="weight=1"):
+        stage_graph(tmp_path)
